@@ -1,0 +1,27 @@
+"""Pseudo labels: features in, cluster labels out. Exact, sparse, usable alone.
+
+    from gcl.pseudo_labels import PseudoLabeler
+    result = PseudoLabeler()(features)      # features: (N, D) torch tensor or numpy array, any device
+    result.labels                           # (N,) int64, -1 = outlier
+
+Needs numpy, scipy, torch; numba and faiss make it faster. Imports nothing else of this project.
+"""
+
+from .dbscan import dbscan
+from .eps import estimate_eps
+from .features import unit_rows
+from .jaccard import SparseDistance, jaccard_distance
+from .labeler import PseudoLabeler, PseudoLabels
+from .neighbours import Neighbours, nearest_neighbours
+
+__all__ = [
+    "Neighbours",
+    "PseudoLabeler",
+    "PseudoLabels",
+    "SparseDistance",
+    "dbscan",
+    "estimate_eps",
+    "jaccard_distance",
+    "nearest_neighbours",
+    "unit_rows",
+]

@@ -1,0 +1,41 @@
+"""DBSCAN on a sparse distance: clusters are the connected components of the core images.
+
+Shapes: `N` images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .backend import kernels
+from .eps import check_eps
+from .jaccard import SparseDistance
+from .sharding import Ranks
+
+
+def dbscan(distance: SparseDistance, eps: float, min_samples: int = 4) -> np.ndarray:
+    """Cluster images whose distance is at most `eps` (Ester et al., KDD 1996).
+
+    An image with at least `min_samples` images within `eps`, itself counted, is a core. Cores within
+    `eps` of each other share a cluster; any other image within `eps` of a core joins
+    the lowest-numbered such cluster; the rest are outliers. Clusters are numbered by their smallest core,
+    which is scikit-learn's numbering.
+
+    Args:
+        distance: pairs of this rank; all ranks together hold each pair once.
+        eps: radius in [0, 1); compared in float32, as the distances are.
+        min_samples: at least 1.
+
+    Returns:
+        (N,) int64, -1 = outlier; the same on every rank.
+
+    Raises:
+        ValueError: eps outside [0, 1) or min_samples < 1.
+    """
+    if min_samples < 1:
+        raise ValueError(f"min_samples must be at least 1, not {min_samples}.")
+    near = distance.data <= check_eps(eps)
+    ranks = Ranks()
+    left = ranks.gather(distance.rows()[near])
+    right = ranks.gather(distance.indices[near])
+    return kernels().dbscan_labels(distance.num_points, left, right, min_samples)

@@ -1,0 +1,101 @@
+"""The radius of DBSCAN from the distances themselves: the rho rule.
+
+eps = mean of the smallest share rho of the counted distances between two different images.
+
+Shapes: `N` images, `P` listed pairs.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from .sharding import Ranks
+
+ZERO_RULES = ("stable", "peers")
+STABLE_ZERO = np.float32(1e-6)
+LARGE = 30_000
+BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+_BINS_SHIFT = 14  # float32 bit patterns of [0, 1] in 65,025 bins
+
+
+def check_eps(eps: float) -> np.float32:
+    """`eps` as float32; pairs that share no neighbour have distance 1, so eps must stay below it."""
+    value = np.float32(eps)
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"eps must be in [0, 1), not {eps}: Jaccard distances end at 1, and at eps = 1 images with "
+            "nothing in common would be neighbours."
+        )
+    return value
+
+
+def estimate_eps(
+    distances: np.ndarray, n: int, rho: float = 2e-3, zero_rule: str = "stable"
+) -> np.float32:
+    """Mean of the smallest `rho` of the counted pair distances (method.md, "Pseudo labels").
+
+    Args:
+        distances: (P,) float32, the listed pairs of this rank (all ranks together: each pair once).
+            The n (n - 1) / 2 - P pairs that are not listed have distance 1 and count.
+        n: number of images.
+        rho: below 1, a share of the counted pairs; 1 or more, a number of neighbours per image, i.e.
+            rho * n / 2 pairs (each pair serves two images).
+        zero_rule: which pairs at distance zero count. "peers": those that are not exactly 0, as in the
+            published code, where the last bit of the weights decides which twins
+            round to 0 and which to 6e-8. "stable": those of at least 1e-6, which rounding can not move.
+
+    Returns:
+        float32 below 1. At least one pair is averaged (rho * pairs rounds to 0 below 23 images at the
+        default). If no pair counts: 1e-6 ("stable") or 0 ("peers"), so that only twins are neighbours.
+
+    Raises:
+        ValueError: rho <= 0 or an unknown zero_rule.
+    """
+    check_rule(rho, zero_rule)
+    if rho < 1 and n > LARGE:
+        warnings.warn(
+            f"rho = {rho} of all pairs is {rho * n / 2:.0f} pairs per image at N = {n}; the share does "
+            "not scale with N and can put most images into one cluster. "
+            "Give rho as a number of neighbours per image (26 = what 0.002 means at 12,936 images) or a fixed eps.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    ranks = Ranks()
+    stable = zero_rule == "stable"
+    zeros = distances < STABLE_ZERO if stable else distances == 0
+    counted = distances[~zeros]
+    listed, dropped = ranks.total(np.array([len(counted), int(zeros.sum())])).tolist()
+    pairs = n * (n - 1) // 2 - dropped
+    if pairs <= 0:
+        return STABLE_ZERO if stable else np.float32(0)
+    # Rounding half to even as np.round does, which is what the published code uses.
+    take = int(np.round(rho * pairs)) if rho < 1 else int(np.round(rho * n / 2))
+    take = min(max(take, 1), pairs)
+    smallest = _smallest(counted, min(take, listed), ranks)
+    if stable:
+        eps = np.float32((smallest.sum(dtype=np.float64) + (take - len(smallest))) / take)
+    else:
+        ones = np.ones(take - len(smallest), np.float32)
+        eps = np.concatenate([smallest, ones]).mean()  # float32 pairwise sum, as published
+    return min(eps, BELOW_ONE)
+
+
+def check_rule(rho: float, zero_rule: str) -> None:
+    if not rho > 0:
+        raise ValueError(f"rho must be above 0, not {rho}.")
+    if zero_rule not in ZERO_RULES:
+        raise ValueError(f"zero_rule must be one of {', '.join(ZERO_RULES)}; got {zero_rule!r}.")
+
+
+def _smallest(values: np.ndarray, count: int, ranks: Ranks) -> np.ndarray:
+    """The `count` smallest values over all ranks, sorted (count,).
+
+    A histogram over the bit patterns (which order as the non-negative floats do) finds the bin that holds
+    the last one; only values up to that bin are moved and sorted.
+    """
+    bins = values.view(np.uint32) >> _BINS_SHIFT
+    histogram = ranks.total(np.bincount(bins, minlength=1 << 16))
+    last = int(np.searchsorted(np.cumsum(histogram), count))
+    return np.sort(ranks.gather(values[bins <= last]))[:count]
