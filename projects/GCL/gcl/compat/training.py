@@ -1,0 +1,207 @@
+"""Optimizer, mixed precision, checkpoints and the ends of a run."""
+
+import functools
+import importlib
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gcl.compat.patching import replace
+
+logger = logging.getLogger(__name__)
+
+
+def plain_optimizer() -> None:
+    """Give the optimizer the parameters themselves, not the toolbox's flat copies of them.
+
+    Why: fastreid keeps all gradients in one flat buffer that every `p.grad` is a view of. Since
+        `zero_grad` drops gradients instead of zeroing them, it drops the flat one: no step moves a
+        weight, and the views add up gradients for ever.
+    Symptom: none! The losses of batch norm statistics move, the weights do not. With AMP
+        `AssertionError: No inf checks were recorded for this optimizer.`
+    Versions: torch >= 2.0.
+    Until: fastreid calls `zero_grad(set_to_none=False)`. Nothing is lost: torch's optimizers run
+        over many parameters at once by themselves. An optimizer state saved by stock fastreid can
+        not be resumed; its weights can be loaded.
+    """
+
+    def not_contiguous(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def build_optimizer(cfg: Any, model: torch.nn.Module, contiguous: bool = False) -> Any:
+            return original(cfg, model, contiguous=False)  # True can not train, whoever asks for it
+
+        return build_optimizer
+
+    for name in ("solver.build", "solver", "engine.defaults"):
+        replace(importlib.import_module(f"fastreid.{name}"), "build_optimizer", not_contiguous)
+
+
+class _BFloat16Forward:
+    """A model whose forward pass runs in bfloat16 where autocast thinks that is safe."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+
+    def __call__(self, batch: Any) -> dict[str, torch.Tensor]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self._model(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_model"], name)
+
+
+def bfloat16_on_cpu() -> None:
+    """Let SOLVER.AMP.ENABLED work on the CPU: bfloat16, which needs no loss scaling.
+
+    Why: AMPTrainer refuses to run without CUDA, and its gradient scaler is made for CUDA.
+    Symptom: `AssertionError: [AMPTrainer] CUDA is required for AMP training!`
+    Versions: all, on CPU. A model on CUDA gets the toolbox's run_step, unchanged.
+    Until: fastreid uses torch.amp with a device.
+    """
+    train_loop = importlib.import_module("fastreid.engine.train_loop")
+
+    def scaler_for(original: Callable[..., None]) -> Callable[..., None]:
+        def __init__(
+            self: Any,
+            model: torch.nn.Module,
+            data_loader: Any,
+            optimizer: torch.optim.Optimizer,
+            param_wrapper: Any,
+            grad_scaler: Any = None,
+        ) -> None:
+            if grad_scaler is None:
+                device = next(model.parameters()).device.type
+                grad_scaler = torch.amp.GradScaler(device, enabled=device == "cuda")
+            original(self, model, data_loader, optimizer, param_wrapper, grad_scaler)
+
+        return __init__
+
+    def step_for(original: Callable[[Any], None]) -> Callable[[Any], None]:
+        def run_step(self: Any) -> None:
+            if next(self.model.parameters()).device.type != "cpu":
+                return original(self)
+            model, self.model = self.model, _BFloat16Forward(self.model)
+            try:
+                train_loop.SimpleTrainer.run_step(self)
+            finally:
+                self.model = model
+            return None
+
+        return run_step
+
+    replace(train_loop.AMPTrainer, "__init__", scaler_for)
+    replace(train_loop.AMPTrainer, "run_step", step_for)
+
+
+def safe_load() -> None:
+    """Load checkpoints as tensors and plain values only, and say what to do with others.
+
+    Why: a pickle runs code when it is loaded. torch >= 2.6 refuses such files by default, with a
+        page of text that offers to switch the check off; older ones load them.
+    Symptom: `_pickle.UnpicklingError: Weights only load failed ...`; before 2.6 a FutureWarning.
+    Versions: all torch.
+    Until: torch 2.6 is the oldest supported one and its text is enough.
+    """
+
+    def tensors_only(original: Callable[..., Any]) -> Callable[..., Any]:
+        def _load_file(self: Any, f: str) -> Any:
+            try:
+                return torch.load(f, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                raise pickle.UnpicklingError(
+                    f"{f} holds more than tensors and plain values, and loading that can run code; "
+                    f"if you trust where it comes from, rewrite its weights once: "
+                    f"d = torch.load({str(f)!r}, map_location='cpu', weights_only=False); "
+                    f"torch.save({{'model': d['model']}}, {str(f)!r})"
+                ) from error
+
+        return _load_file
+
+    checkpoint = importlib.import_module("fastreid.utils.checkpoint")
+    replace(checkpoint.Checkpointer, "_load_file", tensors_only)
+
+
+def best_metric() -> None:
+    """Keep the best result so far in the checkpoint.
+
+    Why: PeriodicCheckpointer keeps it in memory only.
+    Symptom: after a resume the first evaluation overwrites model_best.pth, better or worse.
+    Versions: all.
+    Until: fastreid saves it.
+    """
+    hooks = importlib.import_module("fastreid.engine.hooks")
+
+    def registered(original: Callable[..., None]) -> Callable[..., None]:
+        def __init__(self: Any, checkpointer: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, checkpointer, *args, **kwargs)
+            checkpointer.checkpointables["best_metric"] = self
+
+        return __init__
+
+    def state_dict(self: Any) -> dict[str, float]:
+        return {"best_metric": self.best_metric}
+
+    def load_state_dict(self: Any, state: dict[str, float]) -> None:
+        self.best_metric = state["best_metric"]
+
+    replace(hooks.PeriodicCheckpointer, "__init__", registered)
+    hooks.PeriodicCheckpointer.state_dict = state_dict
+    hooks.PeriodicCheckpointer.load_state_dict = load_state_dict
+
+
+def evaluation_off() -> None:
+    """Let TEST.EVAL_PERIOD 0 mean "no evaluation while training".
+
+    Why: the hook divides by the period after training.
+    Symptom: `ZeroDivisionError: integer modulo by zero` after the last epoch, and then, from
+        DefaultTrainer.train, `AssertionError: No evaluation results obtained during training!`
+    Versions: all.
+    Until: fastreid tests for it.
+    """
+    hooks = importlib.import_module("fastreid.engine.hooks")
+    defaults = importlib.import_module("fastreid.engine.defaults")
+
+    def unless_off(original: Callable[[Any], None]) -> Callable[[Any], None]:
+        def after_train(self: Any) -> None:
+            if self._period > 0:
+                original(self)
+
+        return after_train
+
+    def without_results(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def __init__(self: Any, cfg: Any) -> None:
+            original(self, cfg)
+            if cfg.TEST.EVAL_PERIOD <= 0:
+                self._last_eval_results = {}
+
+        return __init__
+
+    replace(hooks.EvalHook, "after_train", unless_off)
+    replace(defaults.DefaultTrainer, "__init__", without_results)
+
+
+def finished_run() -> None:
+    """Return at once when a resumed run has no epoch left.
+
+    Why: the hooks after training look for the last epoch, and there was none.
+    Symptom: `AttributeError: 'DefaultTrainer' object has no attribute 'epoch'` from --resume.
+    Versions: all.
+    Until: fastreid tests for it.
+    """
+    defaults = importlib.import_module("fastreid.engine.defaults")
+
+    def unless_finished(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def train(self: Any) -> Any:
+            if self.start_epoch < self.max_epoch:
+                return original(self)
+            logger.info(
+                "All %d epochs (SOLVER.MAX_EPOCH) are done: nothing left to train", self.max_epoch
+            )
+            return {}
+
+        return train
+
+    replace(defaults.DefaultTrainer, "train", unless_finished)
