@@ -1,0 +1,256 @@
+"""Every key that GCL adds to the toolbox's configuration, and the checks that run before any work."""
+from __future__ import annotations
+
+import os
+
+import torch
+from fastreid.config import CfgNode as CN
+
+PHASES = ("contrast", "generator", "joint")
+LOSSES = (
+    "ViewInvariantLoss",
+    "ReconstructionLoss",
+    "FeatureConsistencyLoss",
+    "AdversarialLoss",
+    "R1Penalty",
+    "IdentityLoss",
+)
+
+
+class ConfigError(ValueError):
+    """A configuration value that can not work; the message names the key and the remedy."""
+
+
+def add_gcl_config(cfg: CN) -> None:
+    """Add GCL's keys, with the values of the paper, to a toolbox configuration.
+
+    Symbols are those of Chen et al., "Joint Generative and Contrastive Learning for Unsupervised
+    Person Re-identification", CVPR 2021.
+    """
+    # The toolbox insists on CUDA; we default to what the machine has.
+    cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    # Seed of everything random; two CPU runs with the same seed are identical bit for bit.
+    # Below 0: drawn from the operating system, written to the log and kept in the checkpoints.
+    cfg.SEED = -1
+
+    cfg.GCL = CN()
+    # What to train, in this order, in one process: any of "contrast", "generator", "joint".
+    cfg.GCL.PHASES = ("contrast", "generator", "joint")
+    # Optimizer steps in one epoch, of every phase; 0: training images / SOLVER.IMS_PER_BATCH.
+    cfg.GCL.ITERS_PER_EPOCH = 0
+    # Standardise the pooled features with each camera's own mean and deviation (of the training
+    # images, measured anew with every feature pass) before the neck, in training and in test.
+    # Needs one training set; a camera that it did not contain gets the statistics of all images.
+    cfg.GCL.CAMERA_NORM = False
+    # E_id's batch norm layers use their running statistics from the start, also in training.
+    # Helps with small batches and keeps generated views out of the statistics.
+    cfg.GCL.FREEZE_BN = False
+
+    # ---- phase 1: contrast warm-up of E_id on original views (L_vi'' with its own negatives)
+    cfg.GCL.CONTRAST = CN()
+    cfg.GCL.CONTRAST.EPOCHS = 20
+    cfg.GCL.CONTRAST.IMS_PER_BATCH = 64  # P x K images of P pseudo classes
+    cfg.GCL.CONTRAST.OPT = "Adam"  # of E_id: a torch.optim name
+    cfg.GCL.CONTRAST.BASE_LR = 3.5e-4  # of E_id
+    cfg.GCL.CONTRAST.STEPS = [15]  # epochs of this phase after which the rate falls (SOLVER.GAMMA)
+
+    # ---- phase 2: generator warm-up, E_id frozen and in evaluation mode
+    cfg.GCL.GENERATOR = CN()
+    cfg.GCL.GENERATOR.EPOCHS = 40
+    # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
+    cfg.GCL.GENERATOR.AUGMENT = False
+    cfg.GCL.GENERATOR.NAME = "ViewGenerator"  # E_str and G, in REID_HEADS_REGISTRY
+    # Height and width at which views are drawn; views are resized for E_id. (0, 0): INPUT.SIZE_TRAIN
+    cfg.GCL.GENERATOR.SIZE = [0, 0]
+    cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c
+    cfg.GCL.GENERATOR.WIDTH = 16  # channels of E_str's stem; G works on four times as many
+    cfg.GCL.GENERATOR.NUM_BLOCKS = 4  # residual blocks of E_str
+    cfg.GCL.GENERATOR.MLP_DIM = 512  # hidden units of the MLPs that turn c into AdaIN parameters
+    # Where stripe p of the part code acts: on "block" p everywhere, as in the released code, or in
+    # every block at the rows of its own stripe ("rows"), which finds clothes' places much sooner.
+    cfg.GCL.GENERATOR.PLACEMENT = "block"
+    # Adam of E_str, G and D, the same in phases 2 and 3
+    cfg.GCL.GENERATOR.BASE_LR = 1e-4
+    cfg.GCL.GENERATOR.BETAS = (0.0, 0.999)
+    cfg.GCL.GENERATOR.WEIGHT_DECAY = 5e-4
+
+    cfg.GCL.DISCRIMINATOR = CN()
+    cfg.GCL.DISCRIMINATOR.NAME = "MultiScaleDiscriminator"  # D, in REID_HEADS_REGISTRY
+    cfg.GCL.DISCRIMINATOR.WIDTH = 32
+    cfg.GCL.DISCRIMINATOR.NUM_SCALES = 3
+    cfg.GCL.DISCRIMINATOR.NUM_BLOCKS = 4
+
+    # ---- phase 3: everything together. E_id: SOLVER.OPT, BASE_LR, STEPS (counted in this phase).
+    cfg.GCL.JOINT = CN()
+    cfg.GCL.JOINT.EPOCHS = 20
+    # E_id also receives the gradients of L_gan [released code]
+    cfg.GCL.JOINT.GAN_GRADIENTS = True
+    # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
+    cfg.GCL.JOINT.AUGMENT = False
+    # What the readiness r in [0, 1] of the generated views (see engine/readiness.py) does to the
+    # weight of the loss terms in which generated views teach E_id: "off": nothing, the paper's plain
+    # schedule; "gate": weight 0 in an epoch that starts with r < THRESHOLD; "ramp": min(1, r / THRESHOLD)
+    cfg.GCL.JOINT.READINESS = "off"
+    cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5
+
+    # ---- structure images s (renders of the person's mesh)
+    cfg.GCL.STRUCTURE = CN()
+    # Folder with {train,test}/{render,render_45,...,render_315}/<image name>
+    cfg.GCL.STRUCTURE.DIR = ""
+    # Training images without renders: "error", or "skip" them in the phases that need structures
+    cfg.GCL.STRUCTURE.MISSING = "error"
+
+    # ---- memory bank M
+    cfg.GCL.NUM_IMAGES = 0  # N: its rows; the trainer sets it from the training set
+    cfg.GCL.MEMORY = CN()
+    cfg.GCL.MEMORY.ALPHA = 0.2  # alpha: weight of the OLD row in the update
+
+    # ---- pseudo labels y: k-reciprocal Jaccard distance + DBSCAN before each epoch with contrast
+    cfg.GCL.LABELS = CN()
+    # Cluster "fresh" features (an evaluation pass, which also refills the bank) or the "bank" rows
+    cfg.GCL.LABELS.FEATURES = "bank"
+    cfg.GCL.LABELS.K1 = 30
+    cfg.GCL.LABELS.K2 = 6
+    cfg.GCL.LABELS.MIN_SAMPLES = 4
+    cfg.GCL.LABELS.EPS = 0.0  # DBSCAN radius; 0: from RHO
+    cfg.GCL.LABELS.RHO = 2e-3  # rho: eps = mean of the smallest share rho of the distances
+
+    # ---- losses: chosen by MODEL.LOSSES.NAME, weighted by SCALE
+    losses = cfg.MODEL.LOSSES
+    losses.VIEW = CN()
+    losses.VIEW.SCALE = 1.0
+    losses.VIEW.TEMPERATURE = 0.04  # t
+    losses.VIEW.NUM_NEGATIVES = 8192  # K
+    losses.VIEW.NEGATIVES = "new"  # negatives of the third term use f' ("new", released code) or f ("own")
+    losses.RECONSTRUCTION = CN({"SCALE": 5.0})  # lambda_img
+    losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
+    losses.FEATURE.VIEWS = "paper"  # x'_new and x''_ori ("paper") or x'_ori and x''_ori ("code")
+    losses.ADVERSARIAL = CN({"SCALE": 1.0})
+    losses.ADVERSARIAL.FORM = "lsgan"  # or "log", as in the paper
+    losses.R1 = CN({"SCALE": 0.01})  # weight per scale of D
+    losses.R1.EVERY = 1  # apply every n-th step with n times the weight (lazy regularisation)
+    losses.IDENTITY = CN({"SCALE": 1.0})  # L_vi of x'_new, taught to G alone in phase 2
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def check_gcl_config(cfg: CN, training: bool = True) -> None:
+    """Stop on values that can not work.
+
+    Raises:
+        ConfigError: one sentence that names the key and says what to set.
+    """
+    gcl, losses = cfg.GCL, cfg.MODEL.LOSSES
+    _require(
+        str(cfg.MODEL.DEVICE).split(":")[0] != "cuda" or torch.cuda.is_available(),
+        f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but this machine has no usable GPU: set MODEL.DEVICE cpu.",
+    )
+    if not training:
+        return
+    _require(len(gcl.PHASES) > 0, "GCL.PHASES is empty: name at least one of " + ", ".join(PHASES) + ".")
+    for phase in gcl.PHASES:
+        _require(
+            phase in PHASES,
+            f"GCL.PHASES names {phase!r}, which is none of {', '.join(PHASES)}.",
+        )
+        _require(
+            gcl[phase.upper()].EPOCHS >= 1,
+            f"GCL.{phase.upper()}.EPOCHS is {gcl[phase.upper()].EPOCHS}: it must be at least 1,"
+            f" or leave {phase!r} out of GCL.PHASES.",
+        )
+    _require(
+        len(set(gcl.PHASES)) == len(gcl.PHASES),
+        f"GCL.PHASES {tuple(gcl.PHASES)} names a phase twice: each may appear once.",
+    )
+    for name in losses.NAME:
+        _require(
+            name in LOSSES,
+            f"MODEL.LOSSES.NAME contains {name!r}, which GCL does not know: choose from {', '.join(LOSSES)}.",
+        )
+    _require(len(losses.NAME) > 0, "MODEL.LOSSES.NAME is empty: choose from " + ", ".join(LOSSES) + ".")
+    generative = {"generator", "joint"} & set(gcl.PHASES)
+    contrastive = {"contrast", "joint"} & set(gcl.PHASES)
+    if contrastive:
+        _require(
+            "ViewInvariantLoss" in losses.NAME,
+            "MODEL.LOSSES.NAME lacks ViewInvariantLoss, without which the phases contrast and joint"
+            " teach E_id nothing: add it or take these phases out of GCL.PHASES.",
+        )
+    if generative:
+        _require(
+            "ReconstructionLoss" in losses.NAME or "AdversarialLoss" in losses.NAME,
+            "MODEL.LOSSES.NAME has neither ReconstructionLoss nor AdversarialLoss: the phases generator"
+            " and joint need at least one of them.",
+        )
+
+    for key, node in (("MODEL.LOSSES.VIEW.NUM_NEGATIVES", losses.VIEW.NUM_NEGATIVES),
+                      ("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE),
+                      ("GCL.LABELS.K1", gcl.LABELS.K1),
+                      ("GCL.LABELS.K2", gcl.LABELS.K2),
+                      ("GCL.LABELS.MIN_SAMPLES", gcl.LABELS.MIN_SAMPLES),
+                      ("GCL.GENERATOR.NUM_PARTS", gcl.GENERATOR.NUM_PARTS),
+                      ("GCL.GENERATOR.WIDTH", gcl.GENERATOR.WIDTH),
+                      ("GCL.DISCRIMINATOR.WIDTH", gcl.DISCRIMINATOR.WIDTH),
+                      ("GCL.DISCRIMINATOR.NUM_SCALES", gcl.DISCRIMINATOR.NUM_SCALES),
+                      ("MODEL.LOSSES.R1.EVERY", losses.R1.EVERY),
+                      ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
+                      ("GCL.CONTRAST.IMS_PER_BATCH", gcl.CONTRAST.IMS_PER_BATCH)):
+        _require(node >= 1, f"{key} is {node}: it must be at least 1.")
+    _require(losses.VIEW.TEMPERATURE > 0,
+             f"MODEL.LOSSES.VIEW.TEMPERATURE is {losses.VIEW.TEMPERATURE}: it must be above 0.")
+    _require(0 <= gcl.MEMORY.ALPHA < 1,
+             f"GCL.MEMORY.ALPHA is {gcl.MEMORY.ALPHA}: the weight of the old row must be in [0, 1).")
+    _require(0 <= gcl.LABELS.EPS < 1,
+             f"GCL.LABELS.EPS is {gcl.LABELS.EPS}: a Jaccard distance in (0, 1), or 0 for the RHO rule.")
+    for key, value, allowed in (
+            ("GCL.STRUCTURE.MISSING", gcl.STRUCTURE.MISSING, ("error", "skip")),
+            ("GCL.LABELS.FEATURES", gcl.LABELS.FEATURES, ("bank", "fresh")),
+            ("GCL.JOINT.READINESS", gcl.JOINT.READINESS, ("off", "gate", "ramp")),
+            ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
+            ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
+            ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),
+            ("MODEL.LOSSES.ADVERSARIAL.FORM", losses.ADVERSARIAL.FORM, ("lsgan", "log")),
+            ("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR")),
+    ):
+        _require(value in allowed, f"{key} is {value!r}: choose from {', '.join(allowed)}.")
+    for key, opt in (("SOLVER.OPT", cfg.SOLVER.OPT), ("GCL.CONTRAST.OPT", gcl.CONTRAST.OPT)):
+        _require(hasattr(torch.optim, opt), f"{key} is {opt!r}, which torch.optim does not have.")
+    _require(
+        cfg.SOLVER.WARMUP_ITERS == 0 and cfg.SOLVER.DELAY_EPOCHS == 0,
+        "SOLVER.WARMUP_ITERS and SOLVER.DELAY_EPOCHS must be 0: GCL's learning rates count within their phase.",
+    )
+    _require(
+        not cfg.TEST.PRECISE_BN.ENABLED,
+        "TEST.PRECISE_BN.ENABLED must be False: it would replace the pseudo-labelled training loader.",
+    )
+    _require(
+        not (gcl.CAMERA_NORM and len(cfg.DATASETS.NAMES) > 1),
+        "GCL.CAMERA_NORM needs one training set in DATASETS.NAMES: camera numbers of several sets collide.",
+    )
+
+    if generative:
+        height, width = generator_size(cfg)
+        _require(
+            height % 4 == 0 and width % 4 == 0 and height > 0 and width > 0,
+            f"GCL.GENERATOR.SIZE (or INPUT.SIZE_TRAIN) is {height} x {width}: the generator's stride of 4"
+            " must divide both sides.",
+        )
+        folder = gcl.STRUCTURE.DIR
+        _require(
+            folder != "",
+            "GCL.STRUCTURE.DIR is empty: give the folder with train/render, train/render_45, ...,"
+            ' or train without structures by GCL.PHASES \'("contrast",)\'.',
+        )
+        _require(
+            os.path.isdir(os.path.join(folder, "train")),
+            f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the renders of the training images.",
+        )
+
+
+def generator_size(cfg: CN) -> tuple[int, int]:
+    """(height, width) in pixels at which views are drawn."""
+    height, width = cfg.GCL.GENERATOR.SIZE
+    return (height, width) if height > 0 and width > 0 else tuple(cfg.INPUT.SIZE_TRAIN)

@@ -1,0 +1,132 @@
+"""The training set of GCL: crops with their row in the bank and, where needed, structure images.
+
+Shapes: H x W crop (INPUT.SIZE_TRAIN), h x w structure image (GCL.GENERATOR.SIZE).
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import torch
+from fastreid.data.data_utils import read_image
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import functional as TF
+from torchvision.transforms.functional import InterpolationMode
+
+from gcl.structure.store import TURNS, MissingStructureError, RenderStore
+
+Images = tuple[Image.Image, ...]
+
+
+class ViewDataset(Dataset):
+    """Crops without identities.
+
+    An item is a dict with the toolbox's keys ``images``, ``targets`` (always -1: the model looks pseudo
+    labels up in its bank), ``camids``, ``img_paths``, and
+
+    - ``indices``: row in the memory bank,
+    - ``structure_ori``, ``structure_new``: (1, h, w) in [0, 1], own view and a turned view whose yaw is
+      drawn uniformly from the seven turns, when ``structures`` is given,
+    - ``images_aug``: the crop under ``augment``, when that is given.
+
+    Args:
+        items: (path, camera id) of each crop.
+        size: (H, W); ``images`` are resized to it.
+        structures: source of renders; None: none are read.
+        structure_size: (h, w) of structure images.
+        transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
+        joint_transform: maps a tuple of PIL images (crop, s_ori, s_new) with the same geometry for all.
+        augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
+    """
+
+    # Identity labels are never in here; the toolbox sizes its classifier by this, and GCL has none.
+    num_classes = 0
+
+    def __init__(
+        self,
+        items: Sequence[tuple[str, int]],
+        size: tuple[int, int],
+        *,
+        structures: RenderStore | None = None,
+        structure_size: tuple[int, int] | None = None,
+        transform: Callable[[Image.Image], Tensor] | None = None,
+        joint_transform: Callable[[Images], Images] | None = None,
+        augment: Callable[[Image.Image], Tensor] | None = None,
+    ) -> None:
+        self.items = list(items)
+        self.size = tuple(size)
+        self.structures = structures
+        self.structure_size = structure_size or self.size
+        self.transform = transform
+        self.joint_transform = joint_transform
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict:
+        path, camera = self.items[index]
+        image = read_crop(path)
+        item = {"targets": -1, "camids": camera, "img_paths": path, "indices": int(index)}
+        if self.augment is not None:
+            item["images_aug"] = self.augment(image)
+        if self.transform is not None:
+            item["images"] = self.transform(image)
+            return item
+        views = (TF.resize(image, self.size, InterpolationMode.BICUBIC),)
+        if self.structures is not None:
+            turn = TURNS[int(torch.randint(len(TURNS), ()))]
+            views += tuple(self._structure(path, t) for t in (0, turn))
+            if self.joint_transform is not None:
+                views = self.joint_transform(views)
+            item["structure_ori"], item["structure_new"] = map(self._structure_tensor, views[1:])
+        item["images"] = TF.pil_to_tensor(views[0]).float()
+        return item
+
+    def views(self, index: int) -> Tensor:
+        """Structure images of one person from its own view and all seven turns, (8, 1, h, w)."""
+        path = self.items[index][0]
+        return torch.stack([self._structure_tensor(self._structure(path, t)) for t in (0, *TURNS)])
+
+    def _structure(self, path: str, turn: int) -> Image.Image:
+        """Render at the size of the crop, so that one geometry serves both."""
+        return TF.resize(self.structures.load(os.path.basename(path), turn), self.size)
+
+    def _structure_tensor(self, image: Image.Image) -> Tensor:
+        return TF.pil_to_tensor(TF.resize(image, self.structure_size)).float() / 255
+
+
+def read_crop(path: str) -> Image.Image:
+    """Read an RGB crop through the toolbox.
+
+    Raises:
+        OSError: the file is missing or broken; the message names it.
+    """
+    try:
+        return read_image(path, format="RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
+
+
+def with_structure(
+    items: Sequence[tuple[str, int]], structures: RenderStore, missing: str
+) -> list[int]:
+    """Indices of the crops that have structure renders.
+
+    Args:
+        missing: "error" or "skip".
+
+    Raises:
+        MissingStructureError: crops lack renders and ``missing`` is "error", or none has any.
+    """
+    names = [os.path.basename(path) for path, _ in items]
+    lacking = [name for name in names if name not in structures]
+    if lacking and (missing == "error" or len(lacking) == len(names)):
+        raise MissingStructureError(
+            f"{len(lacking)} of {len(names)} training images have no structure renders in"
+            f" {structures.folder}, the first: {', '.join(lacking[:5])}. Render them, or set"
+            " GCL.STRUCTURE.MISSING skip to leave them out of the phases that need structures."
+        )
+    return [i for i, name in enumerate(names) if name in structures]

@@ -1,0 +1,80 @@
+"""Checkpoints that a kill can not break, and what they hold beside the toolbox's."""
+from __future__ import annotations
+
+import os
+
+import torch
+from fastreid.utils.checkpoint import Checkpointer
+
+from gcl.modeling import MemoryBank
+
+
+class AtomicCheckpointer(Checkpointer):
+    """The toolbox's checkpointer, writing beside the target and renaming: a file is whole or not there."""
+
+    def save(self, name: str, **kwargs) -> None:
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data = {"model": self.model.state_dict()}
+        data |= {key: value.state_dict() for key, value in self.checkpointables.items()}
+        data |= kwargs
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        self.logger.info("Saving checkpoint to %s", path)
+        _replace(path, lambda temporary: torch.save(data, temporary))
+        self.tag_last_checkpoint(os.path.basename(path))
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        def write(temporary: str) -> None:
+            with open(temporary, "w") as file:
+                file.write(last_filename_basename)
+
+        _replace(os.path.join(self.save_dir, "last_checkpoint"), write)
+
+
+class BankState:
+    """The memory bank in a checkpoint: apart from the model's weights, as its size is the training set's."""
+
+    def __init__(self, bank: MemoryBank) -> None:
+        self.bank = bank
+
+    def state_dict(self) -> dict:
+        return {"features": self.bank.features, "labels": self.bank.labels}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Raises ValueError when the checkpoint belongs to another training set or embedding."""
+        for name, target in (("features", self.bank.features), ("labels", self.bank.labels)):
+            if state[name].shape != target.shape:
+                raise ValueError(
+                    f"the checkpoint's memory bank has {name} {tuple(state[name].shape)}, this run needs"
+                    f" {tuple(target.shape)}: resume with the same DATASETS.NAMES and model, or start anew"
+                    " with MODEL.WEIGHTS."
+                )
+            target.copy_(state[name])
+
+
+class TrainingState:
+    """The rest that a resumed run needs.
+
+    Attributes:
+        seed: of the run; every epoch's random state follows from it and the epoch's number.
+        view_weight: what the readiness of the views made of their weight (GCL.JOINT.READINESS).
+    """
+
+    def __init__(self, seed: int, fixed_seed: bool, view_weight: float) -> None:
+        self.seed, self.fixed_seed, self.view_weight = seed, fixed_seed, view_weight
+
+    def state_dict(self) -> dict:
+        return {"seed": self.seed, "view_weight": self.view_weight}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.view_weight = state["view_weight"]
+        if not self.fixed_seed:  # SEED of the configuration wins
+            self.seed = state["seed"]
+
+
+def _replace(path: str, write) -> None:
+    temporary = f"{path}.tmp"
+    write(temporary)
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

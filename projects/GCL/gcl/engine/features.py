@@ -1,0 +1,27 @@
+"""One pass over the training images in evaluation mode: the bank's rows and the cameras' statistics."""
+from __future__ import annotations
+
+import torch
+from fastreid.evaluation.evaluator import inference_context
+from fastreid.utils import comm
+from torch import Tensor
+
+
+@torch.no_grad()
+def extract_features(model, loader) -> Tensor:
+    """Embeddings of the loader's images in order, (N, D) on the model's device, on every rank.
+
+    With GCL.CAMERA_NORM the cameras' statistics are measured first, from the same pass.
+    """
+    with inference_context(model):
+        pooled, camids = [], []
+        for batch in loader:
+            pooled.append(model.heads.pool(model.backbone(model.preprocess_image(batch))).cpu())
+            camids.append(batch["camids"].cpu())
+        gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
+        pooled = torch.cat([part[0] for part in gathered]).to(model.device)
+        camids = torch.cat([part[1] for part in gathered]).to(model.device)
+        if model.heads.camera_norm is not None:
+            model.heads.camera_norm.fit(pooled, camids)
+        return torch.cat([model.heads.neck(p, c) for p, c in zip(pooled.split(1024), camids.split(1024),
+                                                                strict=True)])

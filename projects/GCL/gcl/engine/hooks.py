@@ -1,0 +1,234 @@
+"""What happens around the toolbox's training steps. Each hook says where in the list it must stand."""
+from __future__ import annotations
+
+import logging
+import os
+
+import numpy as np
+import torch
+from fastreid.engine.hooks import EvalHook
+from fastreid.engine.train_loop import HookBase
+from fastreid.utils import comm
+from fastreid.utils.env import seed_all_rng
+from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.cluster import pair_confusion_matrix
+from torchvision.utils import save_image
+
+from gcl.data.build import phase_batch_size, seed_of
+from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
+from gcl.pseudo_labels import PseudoLabeler
+
+from .features import extract_features
+from .readiness import measure_readiness, view_weight
+from .sheets import triplet_sheet, turntable_sheet
+
+logger = logging.getLogger(__name__)
+
+
+class NoClusterError(RuntimeError):
+    """Clustering never found a usable labelling."""
+
+
+class PhaseHook(HookBase):
+    """Puts each epoch into its phase: random seeds, optimizer, learning rates, model.
+
+    First of all hooks: the others of an epoch's start need the phase. Every epoch starts from seeds
+    that follow from the run's seed and the epoch's number alone, so that a resumed run goes on as if
+    it had never stopped.
+    """
+
+    def before_epoch(self) -> None:
+        trainer = self.trainer
+        place = trainer.plan.place(trainer.epoch)
+        seed_all_rng(seed_of(trainer.state.seed, trainer.epoch, comm.get_rank()))
+        model = trainer.gcl
+        model.set_phase(place.phase)
+        if place.first:
+            trainer.optimizer.begin(place.phase)
+            logger.info("Phase %s begins with epoch %d", place.phase, trainer.epoch)
+        trainer.schedule.apply(trainer.epoch)
+        model.view_weight = trainer.state.view_weight if place.phase == "joint" else 1.0
+        if place.first:  # an evaluation pass fills the bank with what the phase starts from
+            model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
+
+
+class PseudoLabelHook(HookBase):
+    """Clusters the bank into pseudo labels before each epoch of a phase with contrast.
+
+    After :class:`PhaseHook`, before :class:`LoaderHook`. A clustering that can not be trained on (no
+    cluster, or one only) is reported and the labels of the epoch before stay.
+
+    Args:
+        cfg: GCL.LABELS.
+        identities: (N,) ground truth, for the log only; None: none exists.
+
+    Raises:
+        NoClusterError: (from ``before_epoch``) there never were usable labels.
+    """
+
+    def __init__(self, cfg, identities: np.ndarray | None = None) -> None:
+        node = cfg.GCL.LABELS
+        self.fresh = node.FEATURES == "fresh"
+        self.k1 = node.K1
+        self.labeler = PseudoLabeler(k1=node.K1, k2=node.K2, min_samples=node.MIN_SAMPLES,
+                                     eps=node.EPS if node.EPS > 0 else None, rho=node.RHO)
+        self.identities = identities
+
+    def before_epoch(self) -> None:
+        trainer = self.trainer
+        place = trainer.plan.place(trainer.epoch)
+        if place.phase == "generator":
+            return
+        model = trainer.gcl
+        if self.fresh and not place.first:  # PhaseHook has just filled it otherwise
+            model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
+        if len(model.bank.labels) < self.k1:
+            logger.warning("Only %d training images, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",
+                           len(model.bank.labels), self.k1)
+        result = self.labeler(model.bank.features)
+        labels = torch.from_numpy(result.labels).to(model.device)
+        problem = None
+        if result.num_clusters == 0:
+            problem = (f"Clustering found no cluster (eps {result.eps:.3f}): raise GCL.LABELS.EPS or RHO,"
+                       " lower MIN_SAMPLES, or start from better features (MODEL.WEIGHTS)")
+        elif result.num_clusters == 1:
+            problem = (f"Clustering put everything into one cluster (eps {result.eps:.3f}): lower"
+                       " GCL.LABELS.EPS or RHO")
+        if problem is None:
+            model.bank.labels.copy_(labels)
+        elif (model.bank.labels >= 0).any():
+            logger.warning("%s. Training goes on with the labels of the epoch before.", problem)
+        else:
+            raise NoClusterError(f"{problem}.")
+        self._report(result)
+
+    def _report(self, result) -> None:
+        scalars = {"clusters": result.num_clusters, "outliers": result.num_outliers, "eps": result.eps,
+                   "seconds": sum(result.seconds.values())}
+        if self.identities is not None:
+            scalars |= cluster_quality(self.identities, result.labels)
+        scalars = {f"labels/{name}": float(value) for name, value in scalars.items()}
+        self.trainer.storage.put_scalars(smoothing_hint=False, **scalars)
+        logger.info("Pseudo labels: %s", ", ".join(f"{k[7:]} {v:.4g}" for k, v in scalars.items()))
+
+
+def cluster_quality(identities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Pairwise precision and recall and adjusted Rand index of pseudo labels, outliers as singletons.
+
+    Args:
+        identities, labels: (N,) ground truth and pseudo labels, -1 = outlier.
+    """
+    labels = labels.copy()
+    outliers = np.flatnonzero(labels < 0)
+    labels[outliers] = labels.max(initial=-1) + 1 + np.arange(len(outliers))
+    (_, false), (missed, true) = pair_confusion_matrix(identities, labels).astype(float)
+    return {
+        "precision": true / max(true + false, 1.0),
+        "recall": true / max(true + missed, 1.0),
+        "rand_index": adjusted_rand_score(identities, labels),
+    }
+
+
+class LoaderHook(HookBase):
+    """Gives every epoch its loader: P x K over pseudo labels, or plain shuffling for the generator.
+
+    After :class:`PseudoLabelHook`. The toolbox starts its first loader before anything is known, so
+    that one is empty and replaced here.
+    """
+
+    def before_epoch(self) -> None:
+        trainer = self.trainer
+        cfg, train_set = trainer.cfg, trainer.train_set
+        phase = trainer.plan.place(trainer.epoch).phase
+        common = {
+            "batch_size": phase_batch_size(cfg, phase),
+            "num_batches": trainer.iters_per_epoch,
+            "seed": seed_of(trainer.state.seed, trainer.epoch),
+            "rank": comm.get_rank(),
+            "world_size": comm.get_world_size(),
+        }
+        if phase == "generator":
+            sampler = ShuffleSampler(train_set.usable, **common)
+        else:
+            labels = trainer.gcl.bank.labels.cpu().numpy()
+            if phase == "joint":  # images without structure keep their row but are not drawn
+                masked = np.full_like(labels, -1)
+                masked[train_set.usable] = labels[train_set.usable]
+                labels = masked
+            sampler = PseudoLabelSampler(labels, num_instances=cfg.DATALOADER.NUM_INSTANCE, **common)
+        trainer.use_loader(train_set.train_loader(phase, sampler))
+
+
+class MemoryHook(HookBase):
+    """Updates the bank after the optimizer's step, anywhere in the list."""
+
+    def after_step(self) -> None:
+        self.trainer.gcl.update_memory()
+
+
+class ReadinessHook(HookBase):
+    """Measures after each epoch with a generator whether its views carry identity, and acts on it.
+
+    Before the checkpointer: the resulting weight of the views is part of the training state.
+
+    Args:
+        cfg: GCL.JOINT.READINESS and THRESHOLD.
+        num_images: how many training images are looked at.
+    """
+
+    def __init__(self, cfg, num_images: int = 256) -> None:
+        self.rule, self.threshold = cfg.GCL.JOINT.READINESS, cfg.GCL.JOINT.READINESS_THRESHOLD
+        self.temperature = cfg.MODEL.LOSSES.VIEW.TEMPERATURE
+        self.num_images = num_images
+
+    def after_epoch(self) -> None:
+        trainer = self.trainer
+        if trainer.plan.place(trainer.epoch).phase == "contrast":
+            return
+        dataset = trainer.train_set.dataset("generator")
+        measured = measure_readiness(trainer.gcl, dataset, spread(trainer.train_set.usable, self.num_images),
+                                     self.temperature)
+        trainer.state.view_weight = view_weight(measured.score, self.rule, self.threshold)
+        scalars = {f"readiness/{k}": v for k, v in measured._asdict().items()}
+        scalars["readiness/view_weight"] = trainer.state.view_weight
+        trainer.storage.put_scalars(smoothing_hint=False, **scalars)
+        logger.info("Readiness: %s", ", ".join(f"{k[10:]} {v:.3f}" for k, v in scalars.items()))
+
+
+class SheetHook(HookBase):
+    """Draws sheets of generated views after each epoch with a generator, into OUTPUT_DIR/views.
+
+    Main process only; before the writers, which hand the sheets to TensorBoard.
+    """
+
+    def after_epoch(self) -> None:
+        trainer = self.trainer
+        if trainer.plan.place(trainer.epoch).phase == "contrast":
+            return
+        dataset = trainer.train_set.dataset("generator")
+        usable = trainer.train_set.usable
+        folder = os.path.join(trainer.cfg.OUTPUT_DIR, "views")
+        os.makedirs(folder, exist_ok=True)
+        for name, sheet in (("views", triplet_sheet(trainer.gcl, dataset, spread(usable, 16))),
+                            ("turntable", turntable_sheet(trainer.gcl, dataset, spread(usable, 4)))):
+            save_image(sheet, os.path.join(folder, f"{name}_{trainer.epoch:04d}.png"))
+            trainer.storage.put_image(name, sheet)
+
+
+class PhaseEvalHook(EvalHook):
+    """The toolbox's evaluation, also at the end of each phase; TEST.EVAL_PERIOD 0: only there."""
+
+    def after_epoch(self) -> None:
+        last = self.trainer.plan.place(self.trainer.epoch).last
+        if last or (self._period > 0 and (self.trainer.epoch + 1) % self._period == 0):
+            self._do_eval()
+
+    def after_train(self) -> None:
+        del self._func  # the last epoch ends a phase, so it has been evaluated
+
+
+def spread(indices: list[int], count: int) -> list[int]:
+    """``count`` of the indices, evenly spread over the list; all when there are fewer."""
+    if len(indices) <= count:
+        return list(indices)
+    return [indices[i] for i in np.linspace(0, len(indices) - 1, count).astype(int)]

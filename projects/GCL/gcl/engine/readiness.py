@@ -1,0 +1,74 @@
+"""How much identity the generated views carry: may they teach E_id?
+
+r = 1 - E[L_vi] / log(N), with L_vi of generated views against all other rows of the bank under E_id in
+evaluation mode: 0 when E_id recognises a generated view no better than a blind guess among the N
+training images, 1 when it recognises it without doubt.
+"""
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from fastreid.data.build import fast_batch_collator
+from fastreid.evaluation.evaluator import inference_context
+from fastreid.utils import comm
+
+from gcl.losses import own_view_loss
+
+
+class Readiness(NamedTuple):
+    """``score`` r in [0, 1]; ``loss`` mean L_vi in nats, ``chance`` = log N; ``rank1``: share of views
+    whose nearest bank row is the own image's, ``rank1_class``: one of its pseudo class."""
+
+    score: float
+    loss: float
+    chance: float
+    rank1: float
+    rank1_class: float
+
+
+@torch.no_grad()
+def measure_readiness(model, dataset, indices: list[int], temperature: float, batch_size: int = 64) -> Readiness:
+    """Readiness over the images ``indices`` of ``dataset``, each in one turned view, the same every time.
+
+    Args:
+        model: the GCL model; its bank must be filled.
+        dataset: :class:`~gcl.data.view_dataset.ViewDataset` with structures.
+    """
+    bank = model.bank
+    losses, own_hits, class_hits = [], [], []
+    with inference_context(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for start in range(0, len(indices), batch_size):
+            batch = fast_batch_collator([dataset[i] for i in indices[start : start + batch_size]])
+            x = model.preprocess_image(batch)
+            s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
+            code = model.heads.part_code(model.backbone(x))
+            views = model.draw(x, code, s_ori, s_new, train_encoder=False)
+            f_new = model.heads(views.map_new, camids=batch["camids"])
+            rows = batch["indices"].to(model.device)
+            losses.append(own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature))
+            nearest = (torch.nn.functional.normalize(f_new, dim=1) @ bank.features.T).argmax(1)
+            own_hits.append(nearest == rows)
+            same_class = (bank.labels[nearest] == bank.labels[rows]) & (bank.labels[rows] >= 0)
+            class_hits.append((nearest == rows) | same_class)
+    loss = torch.cat(losses).mean().item()
+    chance = math.log(len(bank.features))
+    measured = Readiness(
+        min(max(1 - loss / chance, 0.0), 1.0), loss, chance,
+        torch.cat(own_hits).float().mean().item(), torch.cat(class_hits).float().mean().item(),
+    )
+    return comm.all_gather(measured)[0]  # one opinion for all ranks
+
+
+def view_weight(readiness: float, rule: str, threshold: float) -> float:
+    """GCL.JOINT.READINESS: weight of the loss terms in which generated views teach E_id.
+
+    "off": 1; "gate": 1 from ``threshold`` on, else 0; "ramp": readiness / threshold, at most 1.
+    """
+    if rule == "off":
+        return 1.0
+    if rule == "gate":
+        return float(readiness >= threshold)
+    return min(1.0, readiness / threshold)

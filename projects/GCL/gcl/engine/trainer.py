@@ -1,0 +1,134 @@
+"""The toolbox's trainer, led through the phases of GCL."""
+from __future__ import annotations
+
+import logging
+
+from fastreid.data import build_reid_test_loader
+from fastreid.engine import DefaultTrainer, hooks
+from fastreid.utils import comm
+from fastreid.utils.env import seed_all_rng
+
+from gcl.config import ConfigError
+from gcl.data.build import TrainingSet, seed_of
+from gcl.modeling import GCL
+
+from .checkpoint import AtomicCheckpointer, BankState, TrainingState
+from .hooks import (
+    LoaderHook,
+    MemoryHook,
+    PhaseEvalHook,
+    PhaseHook,
+    PseudoLabelHook,
+    ReadinessHook,
+    SheetHook,
+)
+from .optimizer import PhaseOptimizer
+from .phases import PhasePlan, PhaseSchedule
+
+logger = logging.getLogger(__name__)
+
+
+class _NoBatches:
+    """Stands where the toolbox wants its first loader; :class:`LoaderHook` replaces it."""
+
+    def __init__(self, dataset) -> None:
+        self.dataset = dataset
+
+    def __iter__(self):
+        return iter(())
+
+    def shutdown(self) -> None:
+        pass
+
+
+class GCLTrainer(DefaultTrainer):
+    """Trains the phases of GCL.PHASES in one run, with the toolbox's loop, hooks and writers.
+
+    Args:
+        cfg: a checked configuration (:func:`gcl.config.check_gcl_config`).
+
+    Attributes:
+        train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
+        plan: which epoch belongs to which phase.
+        state: seed and readiness, kept in checkpoints.
+        schedule: learning rates by phase.
+
+    Raises:
+        ConfigError, MissingStructureError: the data does not fit the configuration.
+    """
+
+    # The toolbox assigns a number of its own; this property keeps ours.
+    iters_per_epoch = property(lambda self: self._iters_per_epoch, lambda self, value: None)
+
+    def __init__(self, cfg) -> None:
+        world_size = comm.get_world_size()
+        for key, size in (("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
+                          ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH)):
+            if size % world_size:
+                raise ConfigError(f"{key} is {size}: the number of processes, {world_size}, must divide it.")
+        self.train_set = TrainingSet(cfg)
+        self.plan = PhasePlan(cfg)
+        self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(-len(self.train_set) // cfg.SOLVER.IMS_PER_BATCH)
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.GCL.NUM_IMAGES = len(self.train_set)
+        cfg.SOLVER.MAX_EPOCH = self.plan.num_epochs
+        cfg.freeze()
+        seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+        logger.info("Seed of this run: %d", seed)
+        self.state = TrainingState(seed, cfg.SEED >= 0, 1.0 if cfg.GCL.JOINT.READINESS == "off" else 0.0)
+        seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
+        super().__init__(cfg)
+        self.checkpointer = self._build_checkpointer()
+
+    def _build_checkpointer(self) -> AtomicCheckpointer:
+        old = self.checkpointer
+        new = AtomicCheckpointer(old.model, old.save_dir, save_to_disk=old.save_to_disk, **old.checkpointables)
+        new.checkpointables |= {"bank": BankState(self.gcl.bank), "training_state": self.state}
+        if self.grad_scaler is not None:
+            new.checkpointables["grad_scaler"] = self.grad_scaler
+        for hook in self._hooks:
+            if isinstance(hook, hooks.PeriodicCheckpointer):
+                hook.checkpointer = new
+        return new
+
+    @property
+    def gcl(self) -> GCL:
+        """The model without a distributed wrapper."""
+        return getattr(self.model, "module", self.model)
+
+    def use_loader(self, loader) -> None:
+        """Train on ``loader`` from the next step on; the workers of the old one end."""
+        self._trainer.data_loader.shutdown()
+        self._trainer.data_loader = loader
+        self._trainer._data_loader_iter = iter(loader)
+
+    def build_train_loader(self, cfg) -> _NoBatches:
+        return _NoBatches(self.train_set.dataset("contrast"))
+
+    def build_optimizer(self, cfg, model) -> tuple[PhaseOptimizer, None]:
+        return PhaseOptimizer(cfg, model, cfg.GCL.PHASES[0]), None
+
+    def build_lr_scheduler(self, cfg, optimizer, iters_per_epoch) -> dict:
+        self.schedule = PhaseSchedule(cfg, optimizer, self.plan)
+        return {"lr_sched": self.schedule}
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        return build_reid_test_loader(cfg, dataset_name=dataset_name, num_workers=cfg.DATALOADER.NUM_WORKERS)
+
+    def build_hooks(self) -> list:
+        def evaluate() -> dict:
+            self._last_eval_results = self.test(self.cfg, self.model)
+            return self._last_eval_results
+
+        toolbox = [
+            PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate) if isinstance(hook, hooks.EvalHook) else hook
+            for hook in super().build_hooks()
+        ]
+        last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
+        start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
+        end = [MemoryHook(), ReadinessHook(self.cfg)]
+        if comm.is_main_process():
+            end.append(SheetHook())
+        return start + toolbox[:last] + end + toolbox[last:]

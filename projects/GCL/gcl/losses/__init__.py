@@ -1,0 +1,15 @@
+"""Stateless losses, one idea a file; they import nothing of ours."""
+from .adversarial import discriminator_loss, generator_loss, r1_penalty
+from .reconstruction import feature_consistency_loss, reconstruction_loss
+from .view_invariant import contrast_loss, own_view_loss, view_invariant_loss
+
+__all__ = [
+    "contrast_loss",
+    "discriminator_loss",
+    "feature_consistency_loss",
+    "generator_loss",
+    "own_view_loss",
+    "r1_penalty",
+    "reconstruction_loss",
+    "view_invariant_loss",
+]

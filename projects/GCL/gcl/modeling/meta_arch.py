@@ -1,0 +1,274 @@
+"""GCL as a toolbox meta-architecture: one forward a training iteration, one backward, one step.
+
+Shapes: B batch, H x W crop, h x w view, P stripes, C channels of the part code, D embedding.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from fastreid.config import configurable
+from fastreid.modeling.backbones import build_backbone
+from fastreid.modeling.heads import REID_HEADS_REGISTRY, build_heads
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from gcl.config import generator_size
+from gcl.losses import (
+    contrast_loss,
+    discriminator_loss,
+    feature_consistency_loss,
+    generator_loss,
+    own_view_loss,
+    r1_penalty,
+    reconstruction_loss,
+    view_invariant_loss,
+)
+
+from .memory import MemoryBank
+
+
+class Views(NamedTuple):
+    """What the generator draws of a batch, each (B, 3, h, w) in the encoder's image space."""
+
+    ori: Tensor  # x'_ori = G(E_str(s_ori), c(x))
+    new: Tensor  # x'_new = G(E_str(s_new), c(x))
+    cycle: Tensor  # x''_ori = G(E_str(s_ori), c(x'_new))
+    map_new: Tensor  # E_id's last feature map of x'_new
+
+
+@META_ARCH_REGISTRY.register()
+class GCL(nn.Module):
+    """Joint generative and contrastive learning (CVPR 2021).
+
+    In evaluation mode it is the toolbox's ``Baseline``: images in, re-ID features (B, D) out. In
+    training mode it takes the batch of :class:`gcl.data.view_dataset.ViewDataset` and returns a dict
+    of scalar losses, which depend on :attr:`phase`:
+
+    - ``contrast``: E_id learns from original views,
+    - ``generator``: E_str, G and D learn with E_id frozen, in evaluation mode,
+    - ``joint``: all learn.
+
+    All gradients are right under one ``sum(losses).backward()``: D's loss sees detached views, the
+    generator's adversarial term sees D with detached parameters.
+
+    Attributes:
+        phase: set by :meth:`set_phase`.
+        view_weight: weight in [0, 1] of the loss terms in which generated views teach E_id.
+        bank: features and pseudo labels of the training images.
+    """
+
+    find_unused_parameters = True  # a phase trains a part of the model: for DistributedDataParallel
+
+    @configurable
+    def __init__(self, *, backbone: nn.Module, heads: nn.Module, generator: nn.Module | None,
+                 discriminator: nn.Module | None, bank: MemoryBank, pixel_mean: list[float],
+                 pixel_std: list[float], view_size: tuple[int, int], losses, gan_gradients: bool,
+                 freeze_bn: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = heads
+        self.generator = generator
+        self.discriminator = discriminator
+        self.bank = bank
+        self.view_size = tuple(view_size)
+        self.losses = losses
+        self.gan_gradients = gan_gradients
+        self.freeze_bn = freeze_bn
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), False)
+        self.phase = "contrast"
+        self.view_weight = 1.0
+        self._steps = 0
+        self._pending: tuple[Tensor, Tensor] | None = None
+        # some of the toolbox's parameters never train (the bias of the BN neck): remember the others
+        self._encoder = [p for m in (backbone, heads) for p in m.parameters() if p.requires_grad]
+
+    @classmethod
+    def from_config(cls, cfg):
+        heads = build_heads(cfg)
+        generative = bool({"generator", "joint"} & set(cfg.GCL.PHASES))
+        return {
+            "backbone": build_backbone(cfg),
+            "heads": heads,
+            "generator": REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg) if generative else None,
+            "discriminator": REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg) if generative else None,
+            "bank": MemoryBank(cfg.GCL.NUM_IMAGES, heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "view_size": generator_size(cfg),
+            "losses": cfg.MODEL.LOSSES,
+            "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
+            "freeze_bn": cfg.GCL.FREEZE_BN,
+        }
+
+    # ------------------------------------------------------------------ phases and modes
+    def set_phase(self, phase: str) -> None:
+        """Choose what the following iterations train; call it at the start of every epoch."""
+        self.phase = phase
+        self._steps = 0
+        for parameter in self._encoder:
+            parameter.requires_grad_(phase != "generator")
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> GCL:
+        """As usual, but E_id evaluates in the generator phase, and its batch norm where it is frozen."""
+        super().train(mode)
+        if mode and self.phase == "generator":
+            self.backbone.eval()
+            self.heads.eval()
+        elif mode and self.freeze_bn:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    # ------------------------------------------------------------------ forward
+    def forward(self, batch: dict[str, Tensor] | Tensor) -> Tensor | dict[str, Tensor]:
+        """Features (B, D) in evaluation mode, a dict of scalar losses in training mode."""
+        if not isinstance(batch, dict):
+            batch = {"images": batch}
+        if not self.training:
+            return self.heads(self.backbone(self.preprocess_image(batch)), camids=batch.get("camids"))
+        if self.phase == "contrast":
+            return self._contrast_step(batch)
+        return self._view_step(batch)
+
+    def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
+        """(B, 3, H, W) of 0-255 -> the encoder's normalised image space."""
+        return (batch[key].to(self.device) - self.pixel_mean) / self.pixel_std
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Between the encoder's and the generator's resolution; the same tensor when they agree."""
+        if images.shape[-2:] == tuple(size):
+            return images
+        return F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
+
+    def update_memory(self) -> None:
+        """Write the last iteration's original views into the bank; call it after the optimizer's step."""
+        if self._pending is not None:
+            self.bank.update(*self._pending)
+            self._pending = None
+
+    def draw(self, x: Tensor, code: Tensor, s_ori: Tensor, s_new: Tensor, *, train_encoder: bool) -> Views:
+        """All three views of a batch.
+
+        Args:
+            x: (B, 3, H, W) crops, for their size.
+            code: (B, P, C) part codes of the crops.
+            s_ori, s_new: (B, 1, h, w) structure images.
+            train_encoder: whether gradients of the views reach E_id's parameters.
+        """
+        e_ori, e_new = self.generator.encode(torch.cat([s_ori, s_new])).chunk(2)
+        ori, new = self.generator.decode(torch.cat([e_ori, e_new]), torch.cat([code, code])).chunk(2)
+        map_new = self._feature_map(self.resize(new, x.shape[-2:]), train_encoder)
+        cycle = self.generator.decode(e_ori, self.heads.part_code(map_new))
+        return Views(ori, new, cycle, map_new)
+
+    # ------------------------------------------------------------------ training
+    def _contrast_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Phase 1: L_vi'' with its own negatives."""
+        indices = self._take_labels(batch)
+        f = self._embed(batch, "images", indices)
+        options = self.losses.VIEW
+        loss = contrast_loss(f, self.bank.features, indices, self.bank.labels,
+                             temperature=options.TEMPERATURE, num_negatives=options.NUM_NEGATIVES)
+        return {"loss_view_ori": options.SCALE * loss}
+
+    def _view_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Phases 2 and 3: L_gan, and in phase 3 the view-invariant loss."""
+        joint = self.phase == "joint"
+        gan_trains_encoder = joint and self.gan_gradients
+        indices = self._take_labels(batch)
+        x = self.preprocess_image(batch)
+        s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
+        map_x = self._feature_map(x, gan_trains_encoder)
+        code = self.heads.part_code(map_x)
+        if not gan_trains_encoder:
+            code = code.detach()
+        views = self.draw(x, code, s_ori, s_new, train_encoder=gan_trains_encoder)
+        losses = self._gan_losses(x, code, views, gan_trains_encoder)
+        camids = batch["camids"]
+        options = self.losses.VIEW
+        if not joint:
+            if "IdentityLoss" in self.losses.NAME:
+                f_new = self.heads(views.map_new, camids=camids)
+                own = own_view_loss(f_new, self.bank.features, indices, self.bank.labels,
+                                    temperature=options.TEMPERATURE)
+                losses["loss_identity"] = self.losses.IDENTITY.SCALE * own.mean()
+            return losses
+
+        if "images_aug" in batch or not gan_trains_encoder:
+            key = "images_aug" if "images_aug" in batch else "images"
+            f = self._embed(batch, key, indices)
+        else:
+            f = self.heads(map_x, camids=camids)
+            self._pending = (f.detach(), indices)
+        map_new = views.map_new
+        if not gan_trains_encoder:  # drawn without E_id's parameters in the graph: once more, with them
+            map_new = self.backbone(self.resize(views.new, x.shape[-2:]))
+        f_new = self.heads(map_new, camids=camids)
+        # views that are not trusted must not serve as the originals' negatives either
+        negatives = options.NEGATIVES if self.view_weight == 1 else "own"
+        own, new, ori = view_invariant_loss(
+            f, f_new, self.bank.features, indices, self.bank.labels, temperature=options.TEMPERATURE,
+            num_negatives=options.NUM_NEGATIVES, negatives=negatives,
+        )
+        losses["loss_view_own"] = options.SCALE * self.view_weight * own
+        losses["loss_view_new"] = options.SCALE * self.view_weight * new
+        losses["loss_view_ori"] = options.SCALE * ori
+        return losses
+
+    def _gan_losses(self, x: Tensor, code: Tensor, views: Views, train_encoder: bool) -> dict[str, Tensor]:
+        """L_gan of E_str and G, and D's own loss, in one dict."""
+        names, options, losses = self.losses.NAME, self.losses, {}
+        x_small = self.resize(x, views.ori.shape[-2:])
+        if "ReconstructionLoss" in names:
+            losses["loss_image"] = options.RECONSTRUCTION.SCALE * reconstruction_loss(
+                x_small, views.ori, views.cycle)
+        if "FeatureConsistencyLoss" in names:
+            first = views.map_new
+            if options.FEATURE.VIEWS == "code":
+                first = self._feature_map(self.resize(views.ori, x.shape[-2:]), train_encoder)
+            second = self._feature_map(self.resize(views.cycle, x.shape[-2:]), train_encoder)
+            losses["loss_feature"] = options.FEATURE.SCALE * feature_consistency_loss(
+                code, self.heads.part_code(first), self.heads.part_code(second))
+        if "AdversarialLoss" in names:
+            form, scale = options.ADVERSARIAL.FORM, options.ADVERSARIAL.SCALE
+            fakes = torch.cat([views.ori, views.new, views.cycle])
+            frozen = {k: v.detach() for k, v in self.discriminator.named_parameters()}
+            judged = torch.func.functional_call(self.discriminator, frozen, (fakes,))
+            losses["loss_generator"] = scale * generator_loss(judged, form)
+            losses["loss_discriminator"] = scale * discriminator_loss(
+                self.discriminator(x_small.detach()), self.discriminator(fakes.detach()), form)
+        if "R1Penalty" in names:
+            if self._steps % options.R1.EVERY == 0:
+                losses["loss_r1"] = options.R1.SCALE * options.R1.EVERY * r1_penalty(self.discriminator, x_small)
+            else:
+                losses["loss_r1"] = x.new_zeros(())
+            self._steps += 1
+        return losses
+
+    def _take_labels(self, batch: dict[str, Tensor]) -> Tensor:
+        """Overwrite ``targets`` by pseudo labels; returns the bank rows of the batch, (B,)."""
+        indices = batch["indices"].to(self.device)
+        batch["targets"] = self.bank.labels[indices]
+        return indices
+
+    def _embed(self, batch: dict[str, Tensor], key: str, indices: Tensor) -> Tensor:
+        """Embeddings of original views, kept for the bank's update after the step."""
+        f = self.heads(self.backbone(self.preprocess_image(batch, key)), camids=batch["camids"])
+        self._pending = (f.detach(), indices)
+        return f
+
+    def _feature_map(self, images: Tensor, train_encoder: bool) -> Tensor:
+        """E_id's last map; without ``train_encoder`` gradients reach the images but no parameter."""
+        if train_encoder or self.phase == "generator":  # in that phase the parameters are frozen anyway
+            return self.backbone(images)
+        frozen = {k: v.detach() for k, v in self.backbone.named_parameters()}
+        return torch.func.functional_call(self.backbone, frozen, (images,))

