@@ -65,7 +65,9 @@ def dense_distance(x, rank, k1, k2, published: bool) -> np.ndarray:
 
 def rho_rule(distance: np.ndarray, rho: float, zero_rule: str) -> np.float32:
     upper = distance[np.triu_indices(len(distance), 1)]
-    counted = np.sort(upper[upper != 0] if zero_rule == "peers" else upper[upper >= np.float32(1e-6)])
+    counted = np.sort(
+        upper[upper != 0] if zero_rule == "peers" else upper[upper >= np.float32(1e-6)]
+    )
     if len(counted) == 0:
         return np.float32(0 if zero_rule == "peers" else 1e-6)
     take = rho * len(counted) if rho < 1 else rho * len(distance) / 2

@@ -37,7 +37,10 @@ def unit_rows(features: torch.Tensor | np.ndarray) -> torch.Tensor:
     step = max(1, CHUNK_ELEMENTS // d)
     bad: list[int] = []
     for a in range(0, n, step):
-        rows = x[a : a + step].double()
+        rows = x[a : a + step]
+        if out is x and _is_unit(rows):
+            continue
+        rows = rows.double()
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             bad += (a + (~finite).nonzero()[:, 0]).tolist()
@@ -57,6 +60,11 @@ def unit_rows(features: torch.Tensor | np.ndarray) -> torch.Tensor:
     if bad:
         raise ValueError(_bad_rows(bad, n))
     return x.float().contiguous() if out is None else out
+
+
+def _is_unit(rows: torch.Tensor) -> bool:
+    """Cheap and sufficient: NaN, Inf and other lengths all fail it."""
+    return bool(((rows.square().sum(dim=1) - 1).abs() < UNIT_TOLERANCE).all())
 
 
 def _as_tensor(features: torch.Tensor | np.ndarray) -> torch.Tensor:

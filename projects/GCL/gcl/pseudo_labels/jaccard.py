@@ -92,7 +92,11 @@ def jaccard_distance(
     if k2 > 1:
         indices, data, counts = join(
             map_rows(
-                lambda i, j: run.mean_rows(rank, k2, indptr, indices, data, i, j), a, b, threads, STEP
+                lambda i, j: run.mean_rows(rank, k2, indptr, indices, data, i, j),
+                a,
+                b,
+                threads,
+                STEP,
             ),
             (np.int32, np.float32, np.int64),
         )

@@ -12,10 +12,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+COMPILED = True
 F32, F64, I32, I64 = np.float32, np.float64, np.int32, np.int64
 
 
-def _jit(function):
+def jit(function):
     """Compile with the disk cache; without it where no directory can be written."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
@@ -24,14 +25,14 @@ def _jit(function):
 
 
 # Sums may be reordered so that they are vectorised: the results go onto a grid (neighbours.GRID).
-def _jit_reordered(function):
+def jit_reordered(function):
     try:
         return numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})(function)
     except RuntimeError:
         return numba.njit(nogil=True, fastmath={"reassoc", "contract"})(function)
 
 
-@_jit_reordered
+@jit_reordered
 def pair_dots(x, left, right):
     """Inner products <x[left[p]], x[right[p]]> of float32 rows, summed in float64: (P,)."""
     out = np.empty(len(left), F64)
@@ -45,7 +46,7 @@ def pair_dots(x, left, right):
     return out
 
 
-@_jit
+@jit
 def reciprocal(rank, k, a, b):
     """(n, k) int32: the k-reciprocal neighbours of rows a..b in rank order, -1 behind the last."""
     out = np.full((b - a, k), -1, I32)
@@ -61,7 +62,7 @@ def reciprocal(rank, k, a, b):
     return out
 
 
-@_jit
+@jit
 def expand(rank, k, half, a, b):
     """Members of the expanded reciprocal sets of rows a..b, ascending: (indices, counts (n,))."""
     N = rank.shape[0]
@@ -114,7 +115,7 @@ def expand(rank, k, half, a, b):
     return out[:n].copy(), counts
 
 
-@_jit
+@jit
 def known_dots(rank, dots, indptr, indices, a, b):
     """Look up <x_i, x_j> of the set members j of rows a..b among the neighbours' dots; NaN if absent.
 
@@ -137,7 +138,7 @@ def known_dots(rank, dots, indptr, indices, a, b):
     return out
 
 
-@_jit
+@jit
 def softmax_rows(indptr, dots):
     """exp(-d) / sum over the row, d = 2 - 2 <x_i, x_j>, in float64, rounded to float32: (nnz,)."""
     out = np.empty(len(dots), F32)
@@ -155,7 +156,7 @@ def softmax_rows(indptr, dots):
     return out
 
 
-@_jit
+@jit
 def mean_rows(rank, k2, indptr, indices, data, a, b):
     """Mean of the sparse rows rank[i, :k2] for i in a..b: (indices, data, counts).
 
@@ -196,7 +197,7 @@ def mean_rows(rank, k2, indptr, indices, data, a, b):
     return oi[:n].copy(), ov[:n].copy(), counts
 
 
-@_jit
+@jit
 def columns(indptr, indices, data):
     """The same matrix by columns, rows ascending in each: (colptr (N + 1,), rows, data)."""
     N = len(indptr) - 1
@@ -215,7 +216,7 @@ def columns(indptr, indices, data):
     return colptr, rows, values
 
 
-@_jit
+@jit
 def upper_starts(indptr, indices, colptr):
     """Per entry (i, g): where column g continues behind row i (nnz,); and the work of every row (N,)."""
     N = len(indptr) - 1
@@ -230,7 +231,7 @@ def upper_starts(indptr, indices, colptr):
     return starts, work
 
 
-@_jit
+@jit
 def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
     """Distances of the pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts).
 
@@ -271,7 +272,7 @@ def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
     return oj[:n].copy(), od[:n].copy(), counts
 
 
-@_jit
+@jit
 def _root(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -279,7 +280,7 @@ def _root(parent, i):
     return i
 
 
-@_jit
+@jit
 def dbscan_labels(n, left, right, min_samples):
     """DBSCAN over the listed neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
     degree = np.ones(n, I64)  # a point is a neighbour of itself

@@ -12,7 +12,7 @@ from .dbscan import dbscan
 from .eps import check_eps, check_rule, estimate_eps
 from .features import unit_rows
 from .jaccard import jaccard_distance
-from .neighbours import METHODS, nearest_neighbours
+from .neighbours import check_method, nearest_neighbours
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,13 @@ class PseudoLabeler:
             if int(value) != value or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value}.")
         if k2 > k1:
-            raise ValueError(f"k2 ({k2}) must not be above k1 ({k1}): it averages the nearest of them.")
+            raise ValueError(
+                f"k2 ({k2}) must not be above k1 ({k1}): it averages the nearest of them."
+            )
         if eps is not None:
             check_eps(eps)
         check_rule(rho, zero_rule)
-        if knn not in METHODS:
-            raise ValueError(f"knn must be one of {', '.join(METHODS)}; got {knn!r}.")
+        check_method(knn)
         self.k1, self.k2, self.min_samples = int(k1), int(k2), int(min_samples)
         self.eps, self.rho, self.zero_rule, self.knn = eps, rho, zero_rule, knn
 

@@ -19,7 +19,8 @@ SCORE_BITS = 36
 INDEX_BITS = 26  # 67 million images
 GRID = float(1 << SCORE_BITS)
 _INDEX_MASK = (1 << INDEX_BITS) - 1
-_GATHER_BYTES = 1 << 28
+# Gathered rows in flight: what a cache holds, what keeps a GPU busy.
+_GATHER_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 
 
 def pair_dots(x: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -37,7 +38,7 @@ def pair_dots(x: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch
         out = torch.from_numpy(compiled(x.numpy(), left.numpy(), right.numpy()))
     else:
         out = torch.empty(len(left), dtype=torch.float64, device=x.device)
-        step = max(1, _GATHER_BYTES // (16 * x.shape[1]))
+        step = max(1, _GATHER_BYTES.get(x.device.type, 1 << 26) // (16 * x.shape[1]))
         for a in range(0, len(left), step):
             u, v = x[left[a : a + step]].double(), x[right[a : a + step]].double()
             out[a : a + step] = (u * v).sum(dim=1)
