@@ -34,8 +34,8 @@ def dbscan(distance: SparseDistance, eps: float, min_samples: int = 4) -> np.nda
     """
     if min_samples < 1:
         raise ValueError(f"min_samples must be at least 1, not {min_samples}.")
-    near = distance.data <= check_eps(eps)
+    near = np.flatnonzero(distance.data <= check_eps(eps))
     ranks = Ranks()
-    left = ranks.gather(distance.rows()[near])
+    left = ranks.gather(distance.rows(near))
     right = ranks.gather(distance.indices[near])
     return kernels().dbscan_labels(distance.num_points, left, right, min_samples)

@@ -17,7 +17,8 @@ ZERO_RULES = ("stable", "peers")
 STABLE_ZERO = np.float32(1e-6)
 LARGE = 30_000
 BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
-_BINS_SHIFT = 14  # float32 bit patterns of [0, 1] in 65,025 bins
+BIN_SHIFT = 14  # the patterns of [0, 1] fall into 65,025 bins
+PART = 1 << 20
 
 
 def check_eps(eps: float) -> np.float32:
@@ -62,18 +63,19 @@ def estimate_eps(
             RuntimeWarning,
             stacklevel=2,
         )
-    ranks = Ranks()
     stable = zero_rule == "stable"
-    zeros = distances < STABLE_ZERO if stable else distances == 0
-    counted = distances[~zeros]
-    listed, dropped = ranks.total(np.array([len(counted), int(zeros.sum())])).tolist()
+    low = STABLE_ZERO if stable else np.nextafter(np.float32(0), np.float32(1))
+    ranks = Ranks()
+    bins = ranks.total(_histogram(distances, low))
+    listed = int(bins.sum())
+    dropped = int(ranks.total(np.array([len(distances)]))[0]) - listed
     pairs = n * (n - 1) // 2 - dropped
     if pairs <= 0:
         return STABLE_ZERO if stable else np.float32(0)
     # Rounding half to even as np.round does, which is what the published code uses.
     take = int(np.round(rho * pairs)) if rho < 1 else int(np.round(rho * n / 2))
     take = min(max(take, 1), pairs)
-    smallest = _smallest(counted, min(take, listed), ranks)
+    smallest = _smallest(distances, low, min(take, listed), bins, ranks)
     if stable:
         eps = np.float32((smallest.sum(dtype=np.float64) + (take - len(smallest))) / take)
     else:
@@ -89,13 +91,30 @@ def check_rule(rho: float, zero_rule: str) -> None:
         raise ValueError(f"zero_rule must be one of {', '.join(ZERO_RULES)}; got {zero_rule!r}.")
 
 
-def _smallest(values: np.ndarray, count: int, ranks: Ranks) -> np.ndarray:
-    """The `count` smallest values over all ranks, sorted (count,).
+def _histogram(distances: np.ndarray, low: np.float32) -> np.ndarray:
+    """(65536,) int64: counts of the distances of at least `low` by the leading bits of their float32
+    pattern, which orders as the value does."""
+    bins = np.zeros(1 << 16, np.int64)
+    for part in _parts(distances):
+        bins += np.bincount(part[part >= low].view(np.uint32) >> BIN_SHIFT, minlength=len(bins))
+    return bins
 
-    A histogram over the bit patterns (which order as the non-negative floats do) finds the bin that holds
-    the last one; only values up to that bin are moved and sorted.
+
+def _smallest(
+    distances: np.ndarray, low: np.float32, count: int, bins: np.ndarray, ranks: Ranks
+) -> np.ndarray:
+    """The `count` smallest of at least `low` over all ranks, sorted (count,).
+
+    Only values up to the bin that holds the last of them are copied, moved and sorted.
     """
-    bins = values.view(np.uint32) >> _BINS_SHIFT
-    histogram = ranks.total(np.bincount(bins, minlength=1 << 16))
-    last = int(np.searchsorted(np.cumsum(histogram), count))
-    return np.sort(ranks.gather(values[bins <= last]))[:count]
+    if count == 0:
+        return np.empty(0, np.float32)
+    last = np.searchsorted(np.cumsum(bins), count)
+    below = np.array([(last + 1) << BIN_SHIFT], np.uint32).view(np.float32)[0]
+    kept = [part[(part >= low) & (part < below)] for part in _parts(distances)]
+    return np.sort(ranks.gather(np.concatenate([np.empty(0, np.float32), *kept])))[:count]
+
+
+def _parts(distances: np.ndarray) -> list[np.ndarray]:
+    """Views of a bounded size: the temporaries must not grow with the number of pairs."""
+    return [distances[a : a + PART] for a in range(0, len(distances), PART)]

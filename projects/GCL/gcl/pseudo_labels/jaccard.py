@@ -43,11 +43,10 @@ class SparseDistance:
     num_points: int
     first_row: int = 0
 
-    def rows(self) -> np.ndarray:
-        """(P,) int32: the row of every listed pair."""
-        n = len(self.indptr) - 1
-        rows = np.arange(self.first_row, self.first_row + n, dtype=np.int32)
-        return np.repeat(rows, np.diff(self.indptr))
+    def rows(self, pairs: np.ndarray) -> np.ndarray:
+        """The row of each of the listed pairs at positions `pairs`: int32, same shape."""
+        rows = np.searchsorted(self.indptr, pairs, side="right") - 1 + self.first_row
+        return rows.astype(np.int32)
 
 
 def jaccard_distance(

@@ -138,8 +138,11 @@ def _dot(u, v):
 
 
 @jit
-def decide(x, query, k, margin, table, order, index, count, out_index, out_dots, a, b):
-    """Final lists of rows a..b by float64 scores (see scores.py): out_index, out_dots (B, k)."""
+def decide(x, query, names, k, margin, table, order, index, count, out_index, out_dots, a, b):
+    """Final lists of rows a..b by float64 scores (see scores.py): out_index, out_dots (B, k).
+
+    query (B,) and names (columns,) are the images' numbers.
+    """
     keys = np.empty(order.shape[1], I64)
     for r in range(a, b):
         if count[r] < 0:
@@ -149,7 +152,7 @@ def decide(x, query, k, margin, table, order, index, count, out_index, out_dots,
             n, bar = _compress(order[r], index[r], n, k, margin, table)
         i = query[r]
         for p in range(n):
-            j = index[r, p]
+            j = names[index[r, p]]
             if j == i:
                 keys[p] = LOWEST_KEY
             else:

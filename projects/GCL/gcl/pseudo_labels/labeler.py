@@ -42,7 +42,7 @@ class PseudoLabeler:
         zero_rule: how pairs at distance zero count in the rule, "stable" or "peers" (`estimate_eps`).
             "peers" also takes the float32 weights of the published code, so that the labels
             equal its labels exactly.
-        knn: "auto", "torch" or "faiss" (`nearest_neighbours`).
+        knn: "auto", "torch", "faiss" or the approximate "ivf" (`nearest_neighbours`).
 
     Never fails on size: where nothing can cluster (no image, one image, fewer than min_samples) every
     label is -1, and what that means is the caller's decision.

@@ -1,9 +1,10 @@
-"""Exact search of a block of rows: candidates by a coarse product, decision in float64, proof.
+"""Search of a block of rows: candidates by a coarse product, decision in float64, proof.
 
-A search is a function of (a, b, index, similarity): it fills the neighbour lists (b - a, k) of rows
-a..b. Three make candidates in different ways; all give the same lists.
+A search is a function of (rows, columns, index, similarity): it fills the neighbour lists (B, k) of
+the images `rows` among the images `columns` (None: all). Three make candidates in different ways; all
+give the same lists.
 
-Shapes: `N` images, `D` embedding size, `k` neighbours, `B` = b - a query rows, `m` candidates.
+Shapes: `N` images, `D` embedding size, `k` neighbours, `B` query rows, `M` columns, `m` candidates.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .backend import kernels
 from .scores import LOWEST_KEY, make_keys, pair_dots, split_keys
 from .sharding import map_rows
 
-Search = Callable[[int, int, np.ndarray, np.ndarray], None]
+Search = Callable[[torch.Tensor, torch.Tensor | None, np.ndarray, np.ndarray], None]
 
 DATABASE_ROWS = 4096  # 512 x 4096 scores stay in the cache between product and selection
 TORCH_DATABASE_ROWS = 65536
@@ -52,40 +53,50 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
     capacity = max(LIST, 4 * k)
     dtype, lowest = (np.float32, -np.inf) if low.dtype == torch.float32 else (np.int16, -32768)
     x_rows, table = x.numpy(), kernels_search.BFLOAT16_VALUES
+    everything = np.arange(len(x), dtype=np.int32)
 
-    def search(a: int, b: int, index: np.ndarray, similarity: np.ndarray) -> None:
-        size = b - a
-        rows = np.arange(a, b)
-        order, columns = np.empty((size, capacity), dtype), np.empty((size, capacity), np.int32)
+    def search(rows, columns, index, similarity):
+        base = low if columns is None else low[columns]
+        names = everything if columns is None else columns.numpy().astype(np.int32)
+        size = len(rows)
+        order, found = np.empty((size, capacity), dtype), np.empty((size, capacity), np.int32)
         count, bars = np.zeros(size, np.int64), np.full(size, lowest, dtype)
-        share = -(-size // threads)
-        for c in range(0, len(low), DATABASE_ROWS):
-            scores = low[a:b] @ low[c : c + DATABASE_ROWS].T
+        query, share = low[rows], -(-size // threads)
+        for c in range(0, len(base), DATABASE_ROWS):
+            scores = query @ base[c : c + DATABASE_ROWS].T
             scores = (scores if dtype == np.float32 else scores.view(torch.int16)).numpy()
             select = functools.partial(
-                kernels_search.select, scores, c, k, margin, table, order, columns, count, bars
+                kernels_search.select, scores, c, k, margin, table, order, found, count, bars
             )
             map_rows(select, 0, size, threads, share)
         decide = functools.partial(
-            kernels_search.decide, x_rows, rows, k, margin, table, order, columns, count
+            kernels_search.decide,
+            x_rows,
+            rows.numpy(),
+            names,
+            k,
+            margin,
+            table,
+            order,
+            found,
+            count,
         )
         map_rows(functools.partial(decide, index, similarity), 0, size, threads, share)
         again = np.flatnonzero(count < 0)
         if len(again):
-            index[again], similarity[again] = _numpy(_float64(x, torch.from_numpy(rows[again]), k))
+            index[again], similarity[again] = _numpy(_float64(x, rows[again], columns, k))
 
     return search
 
 
 def torch_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search:
     """Product and running top-m by torch on the device of `x`."""
-    m = min(len(x), k + SPARE[low.dtype])
 
-    def candidates(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        query = low[rows]
+    def candidates(rows, columns, m):
+        query, base = low[rows], low if columns is None else low[columns]
         best = index = None
-        for c in range(0, len(low), TORCH_DATABASE_ROWS):
-            scores = query @ low[c : c + TORCH_DATABASE_ROWS].T
+        for c in range(0, len(base), TORCH_DATABASE_ROWS):
+            scores = query @ base[c : c + TORCH_DATABASE_ROWS].T
             s, j = scores.topk(min(m, scores.shape[1]), dim=1)
             j += c
             if best is not None:
@@ -93,85 +104,81 @@ def torch_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search:
                 s, at = s.topk(min(m, s.shape[1]), dim=1)
                 j = j.gather(1, at)
             best, index = s, j
-        return best, index
+        return best, index if columns is None else columns[index]
 
-    return _decided(x, k, candidates, coarse_error(low))
+    return _decided(x, k, candidates, k + SPARE[low.dtype], coarse_error(low))
 
 
 def faiss_search(x: torch.Tensor, k: int) -> Search:
-    """Candidates from a flat inner-product index of faiss."""
+    """Candidates from a flat inner-product index of faiss; all images only."""
     import faiss
 
     flat = faiss.IndexFlatIP(x.shape[1])
     if x.device.type == "cuda" and hasattr(faiss, "StandardGpuResources"):
         flat = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), x.device.index or 0, flat)
     flat.add(x.cpu().numpy())
-    m = min(len(x), k + SPARE[torch.float32])
 
-    def candidates(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def candidates(rows, columns, m):
         scores, index = flat.search(x[rows].cpu().numpy(), m)
         return torch.from_numpy(scores).to(x.device), torch.from_numpy(index).to(x.device)
 
-    return _decided(x, k, candidates, (x.shape[1] + 2) * 2.0**-24)
+    error = coarse_error(torch.empty((0, x.shape[1])))
+    return _decided(x, k, candidates, k + SPARE[torch.float32], error)
 
 
-def _decided(
-    x: torch.Tensor,
-    k: int,
-    candidates: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
-    error: float,
-) -> Search:
-    """A search from (scores, index) (B, m) of the m best candidates of each row."""
+def _decided(x: torch.Tensor, k: int, candidates: Callable, m: int, error: float) -> Search:
+    """A search from a function (rows, columns, m) -> (scores, index) (B, m) of the m best columns."""
 
-    def search(a: int, b: int, out_index: np.ndarray, out_similarity: np.ndarray) -> None:
-        rows = torch.arange(a, b, device=x.device)
-        coarse, index = candidates(rows)
-        decided, similarity = decide(x, rows, index, k)
-        if index.shape[1] < len(x):
+    def search(rows, columns, out_index, out_similarity):
+        size = len(x) if columns is None else len(columns)
+        coarse, index = candidates(rows, columns, min(m, size))
+        decided, similarity = _decide(x, rows, index, k)
+        if m < size:
             # What was not proposed scored at most the last candidate, so its exact score is at most
             # that plus the error: strictly below the k-th it can not belong to the list.
             limit = coarse.amin(dim=1).double() + error
             again = (similarity[:, -1] <= limit).nonzero()[:, 0]
             if len(again):
-                decided[again], similarity[again] = _float64(x, rows[again], k)
+                decided[again], similarity[again] = _float64(x, rows[again], columns, k)
         out_index[:], out_similarity[:] = _numpy((decided, similarity))
 
     return search
 
 
-def decide(
+def _decide(
     x: torch.Tensor, rows: torch.Tensor, candidates: torch.Tensor, k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The image itself, then the k - 1 best candidates by float64 score: (index, similarity) (B, k).
-
-    candidates: (B, m) int64, m >= k, without repeats.
-    """
+    """The image itself, then the k - 1 best of `candidates` (B, m >= k) by float64 score."""
     size, m = candidates.shape
     exact = pair_dots(x, rows.repeat_interleave(m), candidates.reshape(-1)).view(size, m)
-    return _lists(x, rows, make_keys(exact, candidates), candidates, k)
+    return _lists(x, rows, _keys(exact, candidates, rows).topk(k - 1, dim=1).values)
+
+
+def _float64(
+    x: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor | None, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same from float64 products with every column."""
+    if columns is None:
+        columns = torch.arange(len(x), device=x.device)
+    query = x[rows].double()
+    best = torch.empty((len(rows), 0), dtype=torch.int64, device=x.device)
+    for c in range(0, len(columns), DATABASE_ROWS):
+        index = columns[c : c + DATABASE_ROWS]
+        keys = _keys(query @ x[index].double().T, index.expand(len(rows), -1), rows)
+        best = torch.cat([best, keys.topk(min(k, keys.shape[1]), dim=1).values], 1)
+        best = best.topk(min(k, best.shape[1]), dim=1).values
+    return _lists(x, rows, best[:, : k - 1])
+
+
+def _keys(scores: torch.Tensor, index: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    return make_keys(scores, index).masked_fill(index == rows[:, None], LOWEST_KEY)
 
 
 def _lists(
-    x: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, index: torch.Tensor, k: int
+    x: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    keys = keys.masked_fill(index == rows[:, None], LOWEST_KEY)
-    similarity, index = split_keys(keys.topk(k - 1, dim=1).values)
-    own = pair_dots(x, rows, rows)
-    return torch.cat([rows[:, None], index], 1), torch.cat([own[:, None], similarity], 1)
-
-
-def _float64(x: torch.Tensor, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(index, similarity) (B, k) by float64 products with every image."""
-    query = x[rows].double()
-    best = torch.empty((len(rows), 0), dtype=torch.int64, device=x.device)
-    for c in range(0, len(x), DATABASE_ROWS):
-        block = x[c : c + DATABASE_ROWS].double()
-        index = torch.arange(c, c + len(block), device=x.device).expand(len(rows), -1)
-        keys = make_keys(query @ block.T, index)
-        keys = keys.masked_fill(index == rows[:, None], LOWEST_KEY)
-        best = torch.cat([best, keys.topk(min(k, keys.shape[1]), dim=1).values], 1)
-        best = best.topk(min(k, best.shape[1]), dim=1).values
-    similarity, index = split_keys(best[:, : k - 1])
+    """(index, similarity) (B, k): the image itself, then `keys` (B, k - 1) as they stand."""
+    similarity, index = split_keys(keys)
     own = pair_dots(x, rows, rows)
     return torch.cat([rows[:, None], index], 1), torch.cat([own[:, None], similarity], 1)
 

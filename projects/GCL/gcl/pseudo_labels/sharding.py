@@ -88,6 +88,14 @@ class Ranks:
         dist.all_reduce(tensor)
         return tensor.cpu().numpy()
 
+    def first(self, array: np.ndarray) -> np.ndarray:
+        """The array of rank 0 (equal shapes and types), for what must not differ by a rounding."""
+        if self.world == 1:
+            return array
+        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        dist.broadcast(tensor, 0)
+        return tensor.cpu().numpy()
+
     def _all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.to(self.device)
         out = [torch.empty_like(tensor) for _ in range(self.world)]
