@@ -1,8 +1,10 @@
 """Distribution `fastreid-gcl`: the package `gcl` under projects/GCL.
 
-fastreid itself is not listed: its wheel pins torch==1.13.1, so pip can not resolve it beside a current torch.
-Install it with `pip install --no-deps fastreid==1.4.0`; what it really needs is listed here.
+fastreid itself is not listed: its wheel pins torch==1.13.1, so pip can not resolve it beside a
+current torch. Install it with `pip install --no-deps fastreid==1.4.0`; what it really needs is
+listed here.
 """
+
 from setuptools import find_packages, setup
 
 setup(

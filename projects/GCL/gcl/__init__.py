@@ -2,6 +2,7 @@
 
 Importing adapts fastreid 1.4.0 to a current stack (:mod:`gcl.compat`) and registers the models.
 """
+
 from . import compat  # noqa: I001  first: fastreid does not import without it
 from . import modeling
 from .config import ConfigError, add_gcl_config, check_gcl_config

@@ -1,4 +1,6 @@
-"""Every key that GCL adds to the toolbox's configuration, and the checks that run before any work."""
+"""Every key that GCL adds to the toolbox's configuration, and the checks that run before any
+work."""
+
 from __future__ import annotations
 
 import os
@@ -60,7 +62,8 @@ def add_gcl_config(cfg: CN) -> None:
     # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
     cfg.GCL.GENERATOR.AUGMENT = False
     cfg.GCL.GENERATOR.NAME = "ViewGenerator"  # E_str and G, in REID_HEADS_REGISTRY
-    # Height and width at which views are drawn; views are resized for E_id. (0, 0): INPUT.SIZE_TRAIN
+    # Height and width at which views are drawn; views are resized for E_id. (0, 0):
+    # INPUT.SIZE_TRAIN
     cfg.GCL.GENERATOR.SIZE = [0, 0]
     cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c
     cfg.GCL.GENERATOR.WIDTH = 16  # channels of E_str's stem; G works on four times as many
@@ -88,8 +91,10 @@ def add_gcl_config(cfg: CN) -> None:
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
     # What the readiness r in [0, 1] of the generated views (see engine/readiness.py) does to the
-    # weight of the loss terms in which generated views teach E_id: "off": nothing, the paper's plain
-    # schedule; "gate": weight 0 in an epoch that starts with r < THRESHOLD; "ramp": min(1, r / THRESHOLD)
+    # weight of the loss terms in which generated views teach E_id: "off": nothing, the paper's
+    # plain schedule; "gate": weight 0 in an epoch that starts with r < THRESHOLD; "ramp": min(1, r
+    # /
+    # THRESHOLD)
     cfg.GCL.JOINT.READINESS = "off"
     cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5
 
@@ -121,7 +126,9 @@ def add_gcl_config(cfg: CN) -> None:
     losses.VIEW.SCALE = 1.0
     losses.VIEW.TEMPERATURE = 0.04  # t
     losses.VIEW.NUM_NEGATIVES = 8192  # K
-    losses.VIEW.NEGATIVES = "new"  # negatives of the third term use f' ("new", released code) or f ("own")
+    losses.VIEW.NEGATIVES = (
+        "new"  # negatives of the third term use f' ("new", released code) or f ("own")
+    )
     losses.RECONSTRUCTION = CN({"SCALE": 5.0})  # lambda_img
     losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
     losses.FEATURE.VIEWS = "paper"  # x'_new and x''_ori ("paper") or x'_ori and x''_ori ("code")
@@ -146,11 +153,14 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     gcl, losses = cfg.GCL, cfg.MODEL.LOSSES
     _require(
         str(cfg.MODEL.DEVICE).split(":")[0] != "cuda" or torch.cuda.is_available(),
-        f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but this machine has no usable GPU: set MODEL.DEVICE cpu.",
+        f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but this machine has no usable GPU:"
+        " set MODEL.DEVICE cpu.",
     )
     if not training:
         return
-    _require(len(gcl.PHASES) > 0, "GCL.PHASES is empty: name at least one of " + ", ".join(PHASES) + ".")
+    _require(
+        len(gcl.PHASES) > 0, "GCL.PHASES is empty: name at least one of " + ", ".join(PHASES) + "."
+    )
     for phase in gcl.PHASES:
         _require(
             phase in PHASES,
@@ -168,9 +178,12 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     for name in losses.NAME:
         _require(
             name in LOSSES,
-            f"MODEL.LOSSES.NAME contains {name!r}, which GCL does not know: choose from {', '.join(LOSSES)}.",
+            f"MODEL.LOSSES.NAME contains {name!r}, which GCL does not know:"
+            f" choose from {', '.join(LOSSES)}.",
         )
-    _require(len(losses.NAME) > 0, "MODEL.LOSSES.NAME is empty: choose from " + ", ".join(LOSSES) + ".")
+    _require(
+        len(losses.NAME) > 0, "MODEL.LOSSES.NAME is empty: choose from " + ", ".join(LOSSES) + "."
+    )
     generative = {"generator", "joint"} & set(gcl.PHASES)
     contrastive = {"contrast", "joint"} & set(gcl.PHASES)
     if contrastive:
@@ -182,71 +195,81 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     if generative:
         _require(
             "ReconstructionLoss" in losses.NAME or "AdversarialLoss" in losses.NAME,
-            "MODEL.LOSSES.NAME has neither ReconstructionLoss nor AdversarialLoss: the phases generator"
-            " and joint need at least one of them.",
+            "MODEL.LOSSES.NAME has neither ReconstructionLoss nor AdversarialLoss:"
+            " the phases generator and joint need at least one of them.",
         )
 
-    for key, node in (("MODEL.LOSSES.VIEW.NUM_NEGATIVES", losses.VIEW.NUM_NEGATIVES),
-                      ("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE),
-                      ("GCL.LABELS.K1", gcl.LABELS.K1),
-                      ("GCL.LABELS.K2", gcl.LABELS.K2),
-                      ("GCL.LABELS.MIN_SAMPLES", gcl.LABELS.MIN_SAMPLES),
-                      ("GCL.GENERATOR.NUM_PARTS", gcl.GENERATOR.NUM_PARTS),
-                      ("GCL.GENERATOR.WIDTH", gcl.GENERATOR.WIDTH),
-                      ("GCL.DISCRIMINATOR.WIDTH", gcl.DISCRIMINATOR.WIDTH),
-                      ("GCL.DISCRIMINATOR.NUM_SCALES", gcl.DISCRIMINATOR.NUM_SCALES),
-                      ("MODEL.LOSSES.R1.EVERY", losses.R1.EVERY),
-                      ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
-                      ("GCL.CONTRAST.IMS_PER_BATCH", gcl.CONTRAST.IMS_PER_BATCH)):
+    for key, node in (
+        ("MODEL.LOSSES.VIEW.NUM_NEGATIVES", losses.VIEW.NUM_NEGATIVES),
+        ("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE),
+        ("GCL.LABELS.K1", gcl.LABELS.K1),
+        ("GCL.LABELS.K2", gcl.LABELS.K2),
+        ("GCL.LABELS.MIN_SAMPLES", gcl.LABELS.MIN_SAMPLES),
+        ("GCL.GENERATOR.NUM_PARTS", gcl.GENERATOR.NUM_PARTS),
+        ("GCL.GENERATOR.WIDTH", gcl.GENERATOR.WIDTH),
+        ("GCL.DISCRIMINATOR.WIDTH", gcl.DISCRIMINATOR.WIDTH),
+        ("GCL.DISCRIMINATOR.NUM_SCALES", gcl.DISCRIMINATOR.NUM_SCALES),
+        ("MODEL.LOSSES.R1.EVERY", losses.R1.EVERY),
+        ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
+        ("GCL.CONTRAST.IMS_PER_BATCH", gcl.CONTRAST.IMS_PER_BATCH),
+    ):
         _require(node >= 1, f"{key} is {node}: it must be at least 1.")
-    _require(losses.VIEW.TEMPERATURE > 0,
-             f"MODEL.LOSSES.VIEW.TEMPERATURE is {losses.VIEW.TEMPERATURE}: it must be above 0.")
-    _require(0 <= gcl.MEMORY.ALPHA < 1,
-             f"GCL.MEMORY.ALPHA is {gcl.MEMORY.ALPHA}: the weight of the old row must be in [0, 1).")
-    _require(0 <= gcl.LABELS.EPS < 1,
-             f"GCL.LABELS.EPS is {gcl.LABELS.EPS}: a Jaccard distance in (0, 1), or 0 for the RHO rule.")
+    _require(
+        losses.VIEW.TEMPERATURE > 0,
+        f"MODEL.LOSSES.VIEW.TEMPERATURE is {losses.VIEW.TEMPERATURE}: it must be above 0.",
+    )
+    _require(
+        0 <= gcl.MEMORY.ALPHA < 1,
+        f"GCL.MEMORY.ALPHA is {gcl.MEMORY.ALPHA}: the weight of the old row must be in [0, 1).",
+    )
+    _require(
+        0 <= gcl.LABELS.EPS < 1,
+        f"GCL.LABELS.EPS is {gcl.LABELS.EPS}: a Jaccard distance in (0, 1), or 0 for the RHO rule.",
+    )
     for key, value, allowed in (
-            ("GCL.STRUCTURE.MISSING", gcl.STRUCTURE.MISSING, ("error", "skip")),
-            ("GCL.LABELS.FEATURES", gcl.LABELS.FEATURES, ("bank", "fresh")),
-            ("GCL.JOINT.READINESS", gcl.JOINT.READINESS, ("off", "gate", "ramp")),
-            ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
-            ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
-            ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),
-            ("MODEL.LOSSES.ADVERSARIAL.FORM", losses.ADVERSARIAL.FORM, ("lsgan", "log")),
-            ("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR")),
+        ("GCL.STRUCTURE.MISSING", gcl.STRUCTURE.MISSING, ("error", "skip")),
+        ("GCL.LABELS.FEATURES", gcl.LABELS.FEATURES, ("bank", "fresh")),
+        ("GCL.JOINT.READINESS", gcl.JOINT.READINESS, ("off", "gate", "ramp")),
+        ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
+        ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
+        ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),
+        ("MODEL.LOSSES.ADVERSARIAL.FORM", losses.ADVERSARIAL.FORM, ("lsgan", "log")),
+        ("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR")),
     ):
         _require(value in allowed, f"{key} is {value!r}: choose from {', '.join(allowed)}.")
     for key, opt in (("SOLVER.OPT", cfg.SOLVER.OPT), ("GCL.CONTRAST.OPT", gcl.CONTRAST.OPT)):
         _require(hasattr(torch.optim, opt), f"{key} is {opt!r}, which torch.optim does not have.")
     _require(
         cfg.SOLVER.WARMUP_ITERS == 0 and cfg.SOLVER.DELAY_EPOCHS == 0,
-        "SOLVER.WARMUP_ITERS and SOLVER.DELAY_EPOCHS must be 0: GCL's learning rates count within their phase.",
+        "SOLVER.WARMUP_ITERS and SOLVER.DELAY_EPOCHS must be 0:"
+        " GCL's learning rates count within their phase.",
     )
     _require(
         not cfg.TEST.PRECISE_BN.ENABLED,
-        "TEST.PRECISE_BN.ENABLED must be False: it would replace the pseudo-labelled training loader.",
+        "TEST.PRECISE_BN.ENABLED must be False: it would train on another loader.",
     )
     _require(
         not (gcl.CAMERA_NORM and len(cfg.DATASETS.NAMES) > 1),
-        "GCL.CAMERA_NORM needs one training set in DATASETS.NAMES: camera numbers of several sets collide.",
+        "GCL.CAMERA_NORM needs one training set in DATASETS.NAMES:"
+        " camera numbers of several sets collide.",
     )
 
     if generative:
         height, width = generator_size(cfg)
         _require(
             height % 4 == 0 and width % 4 == 0 and height > 0 and width > 0,
-            f"GCL.GENERATOR.SIZE (or INPUT.SIZE_TRAIN) is {height} x {width}: the generator's stride of 4"
-            " must divide both sides.",
+            f"GCL.GENERATOR.SIZE (or INPUT.SIZE_TRAIN) is {height} x {width}: the generator's"
+            " stride of 4 must divide both sides.",
         )
         folder = gcl.STRUCTURE.DIR
         _require(
             folder != "",
             "GCL.STRUCTURE.DIR is empty: give the folder with train/render, train/render_45, ...,"
-            ' or train without structures by GCL.PHASES \'("contrast",)\'.',
+            " or train without structures by GCL.PHASES '(\"contrast\",)'.",
         )
         _require(
             os.path.isdir(os.path.join(folder, "train")),
-            f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the renders of the training images.",
+            f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the training images' renders.",
         )
 
 

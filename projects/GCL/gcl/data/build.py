@@ -1,4 +1,5 @@
 """From a configuration to training items, data sets of each phase and loaders."""
+
 from __future__ import annotations
 
 import logging
@@ -8,6 +9,7 @@ import re
 import numpy as np
 from fastreid.data import build_reid_train_loader
 from fastreid.data.build import _root, build_reid_test_loader
+from fastreid.data.common import CommDataset
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
@@ -24,16 +26,16 @@ logger = logging.getLogger(__name__)
 class TrainingSet:
     """The training images of a run and what each phase reads of them.
 
-    Items are sorted by path, so that a row of the bank means the same image in every process and after
-    a resume (the toolbox lists folders in the file system's order).
+    Items are sorted by path, so that a row of the bank means the same image in every process and
+    after a resume (the toolbox lists folders in the file system's order).
 
     Args:
         cfg: configuration with DATASETS.NAMES.
 
     Attributes:
         items: (path, camera id) of each image, N of them.
-        identities: (N,) integers for the ground-truth identities, used to log cluster quality and for
-            nothing else.
+        identities: (N,) integers for the ground-truth identities, used to log cluster quality and
+            for nothing else.
         usable: indices of the images that have structures (all, when no phase needs any).
         structures: the source of renders, or None.
 
@@ -52,8 +54,8 @@ class TrainingSet:
         _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(
-                f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)} has {len(self.items)} training images, fewer than"
-                f" SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: add images or lower it."
+                f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)} has {len(self.items)} training images,"
+                f" fewer than SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: add images or lower it."
             )
         self.structures = None
         self.usable = list(range(len(self.items)))
@@ -61,39 +63,74 @@ class TrainingSet:
             self.structures = RenderStore(cfg.GCL.STRUCTURE.DIR, "train")
             self.usable = with_structure(self.items, self.structures, cfg.GCL.STRUCTURE.MISSING)
             if len(self.usable) < len(self.items):
-                logger.warning("%d of %d training images have no structure and are left out of the phases"
-                               " that need one", len(self.items) - len(self.usable), len(self.items))
+                logger.warning(
+                    "%d of %d training images have no structure and are left out of the phases"
+                    " that need one",
+                    len(self.items) - len(self.usable),
+                    len(self.items),
+                )
 
     def __len__(self) -> int:
         return len(self.items)
 
     def dataset(self, phase: str) -> ViewDataset:
-        """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with structures."""
+        """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with
+        structures."""
         cfg = self.cfg
         if phase == "contrast":
-            return ViewDataset(self.items, cfg.INPUT.SIZE_TRAIN, transform=build_transforms(cfg, is_train=True))
+            return ViewDataset(
+                self.items, cfg.INPUT.SIZE_TRAIN, transform=build_transforms(cfg, is_train=True)
+            )
         return ViewDataset(
             self.items,
             cfg.INPUT.SIZE_TRAIN,
             structures=self.structures,
             structure_size=generator_size(cfg),
             joint_transform=build_joint_transform(cfg) if cfg.GCL.GENERATOR.AUGMENT else None,
-            augment=build_transforms(cfg, is_train=True) if phase == "joint" and cfg.GCL.JOINT.AUGMENT else None,
+            augment=build_transforms(cfg, is_train=True)
+            if phase == "joint" and cfg.GCL.JOINT.AUGMENT
+            else None,
         )
 
     def train_loader(self, phase: str, sampler):
         """Loader over one epoch of ``sampler``, through the toolbox."""
         return build_reid_train_loader(
-            self.dataset(phase), sampler=sampler, total_batch_size=phase_batch_size(self.cfg, phase),
+            self.dataset(phase),
+            sampler=sampler,
+            total_batch_size=phase_batch_size(self.cfg, phase),
             num_workers=self.cfg.DATALOADER.NUM_WORKERS,
         )
 
     def feature_loader(self):
         """Loader over all training images in order, as in a test, sharded over ranks."""
-        dataset = ViewDataset(self.items, self.cfg.INPUT.SIZE_TRAIN,
-                              transform=build_transforms(self.cfg, is_train=False))
-        return build_reid_test_loader(dataset, test_batch_size=self.cfg.TEST.IMS_PER_BATCH, num_query=0,
-                                      num_workers=self.cfg.DATALOADER.NUM_WORKERS)[0]
+        dataset = ViewDataset(
+            self.items,
+            self.cfg.INPUT.SIZE_TRAIN,
+            transform=build_transforms(self.cfg, is_train=False),
+        )
+        return build_reid_test_loader(
+            dataset,
+            test_batch_size=self.cfg.TEST.IMS_PER_BATCH,
+            num_query=0,
+            num_workers=self.cfg.DATALOADER.NUM_WORKERS,
+        )[0]
+
+
+def build_test_loader(cfg, name: str):
+    """(loader over query and gallery of a data set, number of queries), as the toolbox's own, but
+    with DATALOADER.NUM_WORKERS workers instead of always four."""
+    data = load_dataset(name)
+    if comm.is_main_process():
+        data.show_test()
+    dataset = CommDataset(
+        data.query + data.gallery, build_transforms(cfg, is_train=False), relabel=False
+    )
+    return build_reid_test_loader(
+        dataset,
+        test_batch_size=cfg.TEST.IMS_PER_BATCH,
+        num_query=len(data.query),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
 
 
 def phase_batch_size(cfg, phase: str) -> int:
@@ -112,24 +149,20 @@ def load_dataset(name: str, **kwargs):
     except KeyError as error:
         raise ConfigError(f"DATASETS.NAMES: the toolbox knows no data set {name!r}.") from error
     try:
-        dataset = factory(root=_root, **kwargs)
-        count = len(dataset.train)
+        return factory(root=_root, **kwargs)
     except (RuntimeError, OSError, AssertionError) as error:
-        raise ConfigError(f"DATASETS.NAMES {name}: {error} (searched under FASTREID_DATASETS = "
-                          f"{os.path.abspath(_root)}).") from error
-    if count == 0:
-        raise ConfigError(f"DATASETS.NAMES {name} has no training image under {os.path.abspath(_root)}.")
-    if comm.is_main_process():
-        logger.info("%s: %d training images", name, count)
-    return dataset
+        raise ConfigError(
+            f"DATASETS.NAMES {name}: {error} (searched under FASTREID_DATASETS = "
+            f"{os.path.abspath(_root)})."
+        ) from error
 
 
 def camera_number(camera) -> int:
-    """The toolbox's camera id of a training image ("market1501_3", or an int) as in test batches (3)."""
+    """The toolbox's camera id of a training image ("market1501_3", or an int) as in test batches
+    (3)."""
     return int(re.search(r"(\d+)$", str(camera)).group(1))
 
 
 def seed_of(seed: int, epoch: int, rank: int = 0) -> int:
     """A 32-bit seed for one epoch on one rank."""
     return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
-

@@ -1,4 +1,5 @@
 """Which images an epoch trains on. Both samplers are finite lists: nothing in them can hang."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,9 @@ class PseudoLabelSampler(_EpochSampler):
     """P x K sampling over pseudo labels for one epoch.
 
     Classes are cut into groups of K images in random order; a group that is short of K is filled up
-    with other images of its class (with repetitions when the class is smaller than K). Every labelled
-    image appears at least once, provided that the epoch has room for them: when fill-ups would push
-    images out, fill-ups go first. An epoch with more room starts over with new groups.
+    with other images of its class (with repetitions when the class is smaller than K). Every
+    labelled image appears at least once, provided that the epoch has room for them: when fill-ups
+    would push images out, fill-ups go first. An epoch with more room starts over with new groups.
 
     Args:
         labels: (N,) pseudo labels, -1 = left out.
@@ -42,8 +43,17 @@ class PseudoLabelSampler(_EpochSampler):
         ValueError: no labelled image.
     """
 
-    def __init__(self, labels: Sequence[int], batch_size: int, num_instances: int, num_batches: int, *,
-                 seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        labels: Sequence[int],
+        batch_size: int,
+        num_instances: int,
+        num_batches: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         labels = np.asarray(labels)
         rng = np.random.default_rng(seed)
         labelled = np.flatnonzero(labels >= 0)
@@ -67,8 +77,16 @@ class ShuffleSampler(_EpochSampler):
         ValueError: ``indices`` is empty.
     """
 
-    def __init__(self, indices: Sequence[int], batch_size: int, num_batches: int, *, seed: int,
-                 rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        indices: Sequence[int],
+        batch_size: int,
+        num_batches: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         indices = np.asarray(indices)
         if len(indices) == 0:
             raise ValueError("no image to sample from")
@@ -78,7 +96,9 @@ class ShuffleSampler(_EpochSampler):
         super().__init__(order[:room], batch_size, rank, world_size)
 
 
-def _one_round(classes: list[np.ndarray], k: int, rng: np.random.Generator, room: int | None) -> np.ndarray:
+def _one_round(
+    classes: list[np.ndarray], k: int, rng: np.random.Generator, room: int | None
+) -> np.ndarray:
     """All images once, in groups of K of one class in random order.
 
     ``room``: drop as many fill-ups as needed to fit all images into it; None: keep them all.
@@ -98,7 +118,9 @@ def _one_round(classes: list[np.ndarray], k: int, rng: np.random.Generator, room
             groups.append((group, fill))
     excess = 0
     if room is not None:
-        excess = max(sum(len(g) + len(f) for g, f in groups) - max(room, sum(len(g) for g, _ in groups)), 0)
+        excess = max(
+            sum(len(g) + len(f) for g, f in groups) - max(room, sum(len(g) for g, _ in groups)), 0
+        )
     rng.shuffle(groups)
     out = []
     for group, fill in groups:

@@ -1,4 +1,6 @@
-"""The geometric part of the toolbox's augmentation, applied alike to a crop and its structure images."""
+"""The geometric part of the toolbox's augmentation, applied alike to a crop and its structure
+images."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,18 +9,28 @@ from torchvision.transforms import InterpolationMode, v2
 
 
 def build_joint_transform(cfg) -> Callable:
-    """A map of tuples of PIL images (crop, structures): flip, padded crop, resized crop, affine of INPUT.
+    """A map of tuples of PIL images (crop, structures): flip, padded crop, resized crop, affine of
+    INPUT.
 
-    torchvision's v2 transforms draw one geometry a call and apply it to all images of the tuple, so a
-    mirrored crop gets the mirrored structures. Borders are filled with 0.
+    torchvision's v2 transforms draw one geometry a call and apply it to all images of the tuple, so
+    a mirrored crop gets the mirrored structures. Borders are filled with 0.
     """
     size = list(cfg.INPUT.SIZE_TRAIN)
     steps = []
     if cfg.INPUT.CROP.ENABLED:
-        steps.append(v2.RandomResizedCrop(size, tuple(cfg.INPUT.CROP.SCALE), tuple(cfg.INPUT.CROP.RATIO),
-                                          InterpolationMode.BICUBIC))
+        steps.append(
+            v2.RandomResizedCrop(
+                size,
+                tuple(cfg.INPUT.CROP.SCALE),
+                tuple(cfg.INPUT.CROP.RATIO),
+                InterpolationMode.BICUBIC,
+            )
+        )
     if cfg.INPUT.PADDING.ENABLED:
-        steps += [v2.Pad(cfg.INPUT.PADDING.SIZE, padding_mode=cfg.INPUT.PADDING.MODE), v2.RandomCrop(size)]
+        steps += [
+            v2.Pad(cfg.INPUT.PADDING.SIZE, padding_mode=cfg.INPUT.PADDING.MODE),
+            v2.RandomCrop(size),
+        ]
     if cfg.INPUT.FLIP.ENABLED:
         steps.append(v2.RandomHorizontalFlip(cfg.INPUT.FLIP.PROB))
     if cfg.INPUT.AFFINE.ENABLED:

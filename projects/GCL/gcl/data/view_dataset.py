@@ -2,6 +2,7 @@
 
 Shapes: H x W crop (INPUT.SIZE_TRAIN), h x w structure image (GCL.GENERATOR.SIZE).
 """
+
 from __future__ import annotations
 
 import os
@@ -23,12 +24,12 @@ Images = tuple[Image.Image, ...]
 class ViewDataset(Dataset):
     """Crops without identities.
 
-    An item is a dict with the toolbox's keys ``images``, ``targets`` (always -1: the model looks pseudo
-    labels up in its bank), ``camids``, ``img_paths``, and
+    An item is a dict with the toolbox's keys ``images``, ``targets`` (always -1: the model looks
+    pseudo labels up in its bank), ``camids``, ``img_paths``, and
 
     - ``indices``: row in the memory bank,
-    - ``structure_ori``, ``structure_new``: (1, h, w) in [0, 1], own view and a turned view whose yaw is
-      drawn uniformly from the seven turns, when ``structures`` is given,
+    - ``structure_ori``, ``structure_new``: (1, h, w) in [0, 1], own view and a turned view whose
+      yaw is drawn uniformly from the seven turns, when ``structures`` is given,
     - ``images_aug``: the crop under ``augment``, when that is given.
 
     Args:
@@ -37,8 +38,8 @@ class ViewDataset(Dataset):
         structures: source of renders; None: none are read.
         structure_size: (h, w) of structure images.
         transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
-        joint_transform: maps a tuple of PIL images (crop, s_ori, s_new) with the same geometry for all.
-        augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
+        joint_transform: maps a tuple of PIL images (crop, s_ori, s_new) with the same geometry for
+        all. augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
     """
 
     # Identity labels are never in here; the toolbox sizes its classifier by this, and GCL has none.

@@ -1,4 +1,5 @@
 """Checkpoints that a kill can not break, and what they hold beside the toolbox's."""
+
 from __future__ import annotations
 
 import os
@@ -10,7 +11,8 @@ from gcl.modeling import MemoryBank
 
 
 class AtomicCheckpointer(Checkpointer):
-    """The toolbox's checkpointer, writing beside the target and renaming: a file is whole or not there."""
+    """The toolbox's checkpointer, writing beside the target and renaming: a file is whole or not
+    there."""
 
     def save(self, name: str, **kwargs) -> None:
         if not self.save_dir or not self.save_to_disk:
@@ -32,7 +34,8 @@ class AtomicCheckpointer(Checkpointer):
 
 
 class BankState:
-    """The memory bank in a checkpoint: apart from the model's weights, as its size is the training set's."""
+    """The memory bank in a checkpoint: apart from the model's weights, as its size is the training
+    set's."""
 
     def __init__(self, bank: MemoryBank) -> None:
         self.bank = bank
@@ -45,9 +48,9 @@ class BankState:
         for name, target in (("features", self.bank.features), ("labels", self.bank.labels)):
             if state[name].shape != target.shape:
                 raise ValueError(
-                    f"the checkpoint's memory bank has {name} {tuple(state[name].shape)}, this run needs"
-                    f" {tuple(target.shape)}: resume with the same DATASETS.NAMES and model, or start anew"
-                    " with MODEL.WEIGHTS."
+                    f"the checkpoint's memory bank has {name} {tuple(state[name].shape)}, this run"
+                    f" needs {tuple(target.shape)}: resume with the same DATASETS.NAMES and model, or"
+                    " start anew with MODEL.WEIGHTS."
                 )
             target.copy_(state[name])
 

@@ -1,4 +1,6 @@
-"""One pass over the training images in evaluation mode: the bank's rows and the cameras' statistics."""
+"""One pass over the training images in evaluation mode: the bank's rows and the cameras'
+statistics."""
+
 from __future__ import annotations
 
 import torch
@@ -23,5 +25,9 @@ def extract_features(model, loader) -> Tensor:
         camids = torch.cat([part[1] for part in gathered]).to(model.device)
         if model.heads.camera_norm is not None:
             model.heads.camera_norm.fit(pooled, camids)
-        return torch.cat([model.heads.neck(p, c) for p, c in zip(pooled.split(1024), camids.split(1024),
-                                                                strict=True)])
+        return torch.cat(
+            [
+                model.heads.neck(p, c)
+                for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)
+            ]
+        )

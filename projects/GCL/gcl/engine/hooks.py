@@ -1,4 +1,6 @@
-"""What happens around the toolbox's training steps. Each hook says where in the list it must stand."""
+"""What happens around the toolbox's training steps. Each hook says where in the list it must
+stand."""
+
 from __future__ import annotations
 
 import logging
@@ -33,8 +35,8 @@ class PhaseHook(HookBase):
     """Puts each epoch into its phase: random seeds, optimizer, learning rates, model.
 
     First of all hooks: the others of an epoch's start need the phase. Every epoch starts from seeds
-    that follow from the run's seed and the epoch's number alone, so that a resumed run goes on as if
-    it had never stopped.
+    that follow from the run's seed and the epoch's number alone, so that a resumed run goes on as
+    if it had never stopped.
     """
 
     def before_epoch(self) -> None:
@@ -55,8 +57,8 @@ class PhaseHook(HookBase):
 class PseudoLabelHook(HookBase):
     """Clusters the bank into pseudo labels before each epoch of a phase with contrast.
 
-    After :class:`PhaseHook`, before :class:`LoaderHook`. A clustering that can not be trained on (no
-    cluster, or one only) is reported and the labels of the epoch before stay.
+    After :class:`PhaseHook`, before :class:`LoaderHook`. A clustering that can not be trained on
+    (no cluster, or one only) is reported and the labels of the epoch before stay.
 
     Args:
         cfg: GCL.LABELS.
@@ -70,8 +72,13 @@ class PseudoLabelHook(HookBase):
         node = cfg.GCL.LABELS
         self.fresh = node.FEATURES == "fresh"
         self.k1 = node.K1
-        self.labeler = PseudoLabeler(k1=node.K1, k2=node.K2, min_samples=node.MIN_SAMPLES,
-                                     eps=node.EPS if node.EPS > 0 else None, rho=node.RHO)
+        self.labeler = PseudoLabeler(
+            k1=node.K1,
+            k2=node.K2,
+            min_samples=node.MIN_SAMPLES,
+            eps=node.EPS if node.EPS > 0 else None,
+            rho=node.RHO,
+        )
         self.identities = identities
 
     def before_epoch(self) -> None:
@@ -83,17 +90,24 @@ class PseudoLabelHook(HookBase):
         if self.fresh and not place.first:  # PhaseHook has just filled it otherwise
             model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
         if len(model.bank.labels) < self.k1:
-            logger.warning("Only %d training images, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",
-                           len(model.bank.labels), self.k1)
+            logger.warning(
+                "Only %d training images, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",
+                len(model.bank.labels),
+                self.k1,
+            )
         result = self.labeler(model.bank.features)
         labels = torch.from_numpy(result.labels).to(model.device)
         problem = None
         if result.num_clusters == 0:
-            problem = (f"Clustering found no cluster (eps {result.eps:.3f}): raise GCL.LABELS.EPS or RHO,"
-                       " lower MIN_SAMPLES, or start from better features (MODEL.WEIGHTS)")
+            problem = (
+                f"Clustering found no cluster (eps {result.eps:.3f}): raise GCL.LABELS.EPS or RHO,"
+                " lower MIN_SAMPLES, or start from better features (MODEL.WEIGHTS)"
+            )
         elif result.num_clusters == 1:
-            problem = (f"Clustering put everything into one cluster (eps {result.eps:.3f}): lower"
-                       " GCL.LABELS.EPS or RHO")
+            problem = (
+                f"Clustering put everything into one cluster (eps {result.eps:.3f}): lower"
+                " GCL.LABELS.EPS or RHO"
+            )
         if problem is None:
             model.bank.labels.copy_(labels)
         elif (model.bank.labels >= 0).any():
@@ -103,8 +117,12 @@ class PseudoLabelHook(HookBase):
         self._report(result)
 
     def _report(self, result) -> None:
-        scalars = {"clusters": result.num_clusters, "outliers": result.num_outliers, "eps": result.eps,
-                   "seconds": sum(result.seconds.values())}
+        scalars = {
+            "clusters": result.num_clusters,
+            "outliers": result.num_outliers,
+            "eps": result.eps,
+            "seconds": sum(result.seconds.values()),
+        }
         if self.identities is not None:
             scalars |= cluster_quality(self.identities, result.labels)
         scalars = {f"labels/{name}": float(value) for name, value in scalars.items()}
@@ -113,7 +131,8 @@ class PseudoLabelHook(HookBase):
 
 
 def cluster_quality(identities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Pairwise precision and recall and adjusted Rand index of pseudo labels, outliers as singletons.
+    """Pairwise precision and recall and adjusted Rand index of pseudo labels, outliers as
+    singletons.
 
     Args:
         identities, labels: (N,) ground truth and pseudo labels, -1 = outlier.
@@ -155,7 +174,9 @@ class LoaderHook(HookBase):
                 masked = np.full_like(labels, -1)
                 masked[train_set.usable] = labels[train_set.usable]
                 labels = masked
-            sampler = PseudoLabelSampler(labels, num_instances=cfg.DATALOADER.NUM_INSTANCE, **common)
+            sampler = PseudoLabelSampler(
+                labels, num_instances=cfg.DATALOADER.NUM_INSTANCE, **common
+            )
         trainer.use_loader(train_set.train_loader(phase, sampler))
 
 
@@ -186,8 +207,12 @@ class ReadinessHook(HookBase):
         if trainer.plan.place(trainer.epoch).phase == "contrast":
             return
         dataset = trainer.train_set.dataset("generator")
-        measured = measure_readiness(trainer.gcl, dataset, spread(trainer.train_set.usable, self.num_images),
-                                     self.temperature)
+        measured = measure_readiness(
+            trainer.gcl,
+            dataset,
+            spread(trainer.train_set.usable, self.num_images),
+            self.temperature,
+        )
         trainer.state.view_weight = view_weight(measured.score, self.rule, self.threshold)
         scalars = {f"readiness/{k}": v for k, v in measured._asdict().items()}
         scalars["readiness/view_weight"] = trainer.state.view_weight
@@ -209,8 +234,10 @@ class SheetHook(HookBase):
         usable = trainer.train_set.usable
         folder = os.path.join(trainer.cfg.OUTPUT_DIR, "views")
         os.makedirs(folder, exist_ok=True)
-        for name, sheet in (("views", triplet_sheet(trainer.gcl, dataset, spread(usable, 16))),
-                            ("turntable", turntable_sheet(trainer.gcl, dataset, spread(usable, 4)))):
+        for name, sheet in (
+            ("views", triplet_sheet(trainer.gcl, dataset, spread(usable, 16))),
+            ("turntable", turntable_sheet(trainer.gcl, dataset, spread(usable, 4))),
+        ):
             save_image(sheet, os.path.join(folder, f"{name}_{trainer.epoch:04d}.png"))
             trainer.storage.put_image(name, sheet)
 

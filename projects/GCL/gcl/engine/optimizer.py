@@ -1,4 +1,5 @@
 """Two optimizers behind the one that the toolbox steps, logs and checkpoints."""
+
 from __future__ import annotations
 
 import torch
@@ -28,7 +29,9 @@ class PhaseOptimizer:
             node = cfg.GCL.GENERATOR
             parameters = [*model.generator.parameters(), *model.discriminator.parameters()]
             self._generator = torch.optim.Adam(
-                parameters, lr=node.BASE_LR, betas=tuple(map(float, node.BETAS)),
+                parameters,
+                lr=node.BASE_LR,
+                betas=tuple(map(float, node.BETAS)),
                 weight_decay=node.WEIGHT_DECAY,
             )
         self.begin("joint" if phase == "generator" else phase)
@@ -41,19 +44,29 @@ class PhaseOptimizer:
             return
         solver = self.cfg.SOLVER
         name, rate = (
-            (self.cfg.GCL.CONTRAST.OPT, self.cfg.GCL.CONTRAST.BASE_LR) if phase == "contrast"
+            (self.cfg.GCL.CONTRAST.OPT, self.cfg.GCL.CONTRAST.BASE_LR)
+            if phase == "contrast"
             else (solver.OPT, solver.BASE_LR)
         )
-        groups = _merge(get_default_optimizer_params(
-            self._encoder, base_lr=rate, weight_decay=solver.WEIGHT_DECAY,
-            weight_decay_norm=solver.WEIGHT_DECAY_NORM, bias_lr_factor=solver.BIAS_LR_FACTOR,
-            heads_lr_factor=solver.HEADS_LR_FACTOR, weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
-        ))
+        groups = _merge(
+            get_default_optimizer_params(
+                self._encoder,
+                base_lr=rate,
+                weight_decay=solver.WEIGHT_DECAY,
+                weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+                bias_lr_factor=solver.BIAS_LR_FACTOR,
+                heads_lr_factor=solver.HEADS_LR_FACTOR,
+                weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+            )
+        )
         for group in groups:
             group["initial_lr"] = group["lr"]
-        options = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV} if name == "SGD" else {}
+        options = (
+            {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV} if name == "SGD" else {}
+        )
         self._encoder_optimizer = maybe_add_gradient_clipping(self.cfg, getattr(torch.optim, name))(
-            groups, **options)
+            groups, **options
+        )
 
     @property
     def encoder_groups(self) -> list[dict]:
@@ -61,7 +74,9 @@ class PhaseOptimizer:
 
     @property
     def param_groups(self) -> list[dict]:
-        return [group for optimizer in self._optimizers.values() for group in optimizer.param_groups]
+        return [
+            group for optimizer in self._optimizers.values() for group in optimizer.param_groups
+        ]
 
     @property
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -87,9 +102,12 @@ class PhaseOptimizer:
 
 
 def _merge(groups: list[dict]) -> list[dict]:
-    """The toolbox makes a group a parameter; one group for each set of values is far fewer calls."""
+    """The toolbox makes a group a parameter; one group for each set of values is far fewer
+    calls."""
     merged: dict[tuple, dict] = {}
     for group in groups:
         values = {k: v for k, v in group.items() if k != "params"}
-        merged.setdefault(tuple(sorted(values.items())), {**values, "params": []})["params"] += group["params"]
+        merged.setdefault(tuple(sorted(values.items())), {**values, "params": []})["params"] += (
+            group["params"]
+        )
     return list(merged.values())

@@ -1,4 +1,5 @@
 """Which phase an epoch belongs to, and the learning rates that follow from it."""
+
 from __future__ import annotations
 
 import math
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """An epoch's place: ``phase``, its number ``epoch`` within the phase, and whether it is the first or last."""
+    """An epoch's place: ``phase``, its number ``epoch`` within the phase, and whether it is the
+    first or last."""
 
     phase: str
     epoch: int
@@ -43,8 +45,9 @@ class PhasePlan:
 class PhaseSchedule:
     """Learning rate of E_id, counted in epochs of its phase; E_str, G and D keep theirs.
 
-    Stands in the toolbox's hook as ``lr_sched``: ``step`` is called after every epoch. The rate is a
-    function of the epoch alone, so that it can not depend on a framework's version after a resume.
+    Stands in the toolbox's hook as ``lr_sched``: ``step`` is called after every epoch. The rate is
+    a function of the epoch alone, so that it can not depend on a framework's version after a
+    resume.
 
     Args:
         cfg: SOLVER.SCHED "MultiStepLR" (SOLVER.GAMMA, steps of the phase) or "CosineAnnealingLR"

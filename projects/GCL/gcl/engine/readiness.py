@@ -1,9 +1,10 @@
 """How much identity the generated views carry: may they teach E_id?
 
-r = 1 - E[L_vi] / log(N), with L_vi of generated views against all other rows of the bank under E_id in
-evaluation mode: 0 when E_id recognises a generated view no better than a blind guess among the N
+r = 1 - E[L_vi] / log(N), with L_vi of generated views against all other rows of the bank under E_id
+in evaluation mode: 0 when E_id recognises a generated view no better than a blind guess among the N
 training images, 1 when it recognises it without doubt.
 """
+
 from __future__ import annotations
 
 import math
@@ -18,8 +19,8 @@ from gcl.losses import own_view_loss
 
 
 class Readiness(NamedTuple):
-    """``score`` r in [0, 1]; ``loss`` mean L_vi in nats, ``chance`` = log N; ``rank1``: share of views
-    whose nearest bank row is the own image's, ``rank1_class``: one of its pseudo class."""
+    """``score`` r in [0, 1]; ``loss`` mean L_vi in nats, ``chance`` = log N; ``rank1``: share of
+    views whose nearest bank row is the own image's, ``rank1_class``: one of its pseudo class."""
 
     score: float
     loss: float
@@ -29,8 +30,11 @@ class Readiness(NamedTuple):
 
 
 @torch.no_grad()
-def measure_readiness(model, dataset, indices: list[int], temperature: float, batch_size: int = 64) -> Readiness:
-    """Readiness over the images ``indices`` of ``dataset``, each in one turned view, the same every time.
+def measure_readiness(
+    model, dataset, indices: list[int], temperature: float, batch_size: int = 64
+) -> Readiness:
+    """Readiness over the images ``indices`` of ``dataset``, each in one turned view, the same every
+    time.
 
     Args:
         model: the GCL model; its bank must be filled.
@@ -48,7 +52,9 @@ def measure_readiness(model, dataset, indices: list[int], temperature: float, ba
             views = model.draw(x, code, s_ori, s_new, train_encoder=False)
             f_new = model.heads(views.map_new, camids=batch["camids"])
             rows = batch["indices"].to(model.device)
-            losses.append(own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature))
+            losses.append(
+                own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature)
+            )
             nearest = (torch.nn.functional.normalize(f_new, dim=1) @ bank.features.T).argmax(1)
             own_hits.append(nearest == rows)
             same_class = (bank.labels[nearest] == bank.labels[rows]) & (bank.labels[rows] >= 0)
@@ -56,8 +62,11 @@ def measure_readiness(model, dataset, indices: list[int], temperature: float, ba
     loss = torch.cat(losses).mean().item()
     chance = math.log(len(bank.features))
     measured = Readiness(
-        min(max(1 - loss / chance, 0.0), 1.0), loss, chance,
-        torch.cat(own_hits).float().mean().item(), torch.cat(class_hits).float().mean().item(),
+        min(max(1 - loss / chance, 0.0), 1.0),
+        loss,
+        chance,
+        torch.cat(own_hits).float().mean().item(),
+        torch.cat(class_hits).float().mean().item(),
     )
     return comm.all_gather(measured)[0]  # one opinion for all ranks
 

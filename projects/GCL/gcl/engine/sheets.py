@@ -1,4 +1,5 @@
 """Pictures of what the generator draws."""
+
 from __future__ import annotations
 
 import torch
@@ -10,7 +11,8 @@ from torchvision.utils import make_grid
 
 @torch.no_grad()
 def triplet_sheet(model, dataset, indices: list[int]) -> Tensor:
-    """Rows x, s_ori, x'_ori, s_new, x'_new, x''_ori; a column a person; (3, rows, columns) in [0, 1]."""
+    """Rows x, s_ori, x'_ori, s_new, x'_new, x''_ori; a column a person; (3, rows, columns) in [0,
+    1]."""
     with inference_context(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same turns every time
         batch = fast_batch_collator([dataset[i] for i in indices])
@@ -26,7 +28,8 @@ def triplet_sheet(model, dataset, indices: list[int]) -> Tensor:
 
 @torch.no_grad()
 def turntable_sheet(model, dataset, indices: list[int]) -> Tensor:
-    """Two rows a person: the crop and its eight structures, and below them the eight generated views."""
+    """Two rows a person: the crop and its eight structures, and below them the eight generated
+    views."""
     rows = []
     with inference_context(model):
         for i in indices:
@@ -37,7 +40,12 @@ def turntable_sheet(model, dataset, indices: list[int]) -> Tensor:
             drawn = model.generator(structures, code)
             size = x.shape[-2:]
             crop = _picture(model, x, size)
-            rows += [crop, _picture(model, structures, size), torch.ones_like(crop), _picture(model, drawn, size)]
+            rows += [
+                crop,
+                _picture(model, structures, size),
+                torch.ones_like(crop),
+                _picture(model, drawn, size),
+            ]
     return make_grid(torch.cat(rows), nrow=9, padding=2)
 
 

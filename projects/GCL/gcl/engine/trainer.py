@@ -1,15 +1,15 @@
 """The toolbox's trainer, led through the phases of GCL."""
+
 from __future__ import annotations
 
 import logging
 
-from fastreid.data import build_reid_test_loader
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 
 from gcl.config import ConfigError
-from gcl.data.build import TrainingSet, seed_of
+from gcl.data.build import TrainingSet, build_test_loader, seed_of
 from gcl.modeling import GCL
 
 from .checkpoint import AtomicCheckpointer, BankState, TrainingState
@@ -62,13 +62,19 @@ class GCLTrainer(DefaultTrainer):
 
     def __init__(self, cfg) -> None:
         world_size = comm.get_world_size()
-        for key, size in (("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
-                          ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH)):
+        for key, size in (
+            ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
+            ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH),
+        ):
             if size % world_size:
-                raise ConfigError(f"{key} is {size}: the number of processes, {world_size}, must divide it.")
+                raise ConfigError(
+                    f"{key} is {size}: the number of processes, {world_size}, must divide it."
+                )
         self.train_set = TrainingSet(cfg)
         self.plan = PhasePlan(cfg)
-        self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(-len(self.train_set) // cfg.SOLVER.IMS_PER_BATCH)
+        self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(
+            -len(self.train_set) // cfg.SOLVER.IMS_PER_BATCH
+        )
         cfg = cfg.clone()
         cfg.defrost()
         cfg.GCL.NUM_IMAGES = len(self.train_set)
@@ -76,14 +82,18 @@ class GCLTrainer(DefaultTrainer):
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(seed, cfg.SEED >= 0, 1.0 if cfg.GCL.JOINT.READINESS == "off" else 0.0)
+        self.state = TrainingState(
+            seed, cfg.SEED >= 0, 1.0 if cfg.GCL.JOINT.READINESS == "off" else 0.0
+        )
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.checkpointer = self._build_checkpointer()
 
     def _build_checkpointer(self) -> AtomicCheckpointer:
         old = self.checkpointer
-        new = AtomicCheckpointer(old.model, old.save_dir, save_to_disk=old.save_to_disk, **old.checkpointables)
+        new = AtomicCheckpointer(
+            old.model, old.save_dir, save_to_disk=old.save_to_disk, **old.checkpointables
+        )
         new.checkpointables |= {"bank": BankState(self.gcl.bank), "training_state": self.state}
         if self.grad_scaler is not None:
             new.checkpointables["grad_scaler"] = self.grad_scaler
@@ -115,7 +125,7 @@ class GCLTrainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        return build_reid_test_loader(cfg, dataset_name=dataset_name, num_workers=cfg.DATALOADER.NUM_WORKERS)
+        return build_test_loader(cfg, dataset_name)
 
     def build_hooks(self) -> list:
         def evaluate() -> dict:
@@ -123,7 +133,9 @@ class GCLTrainer(DefaultTrainer):
             return self._last_eval_results
 
         toolbox = [
-            PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate) if isinstance(hook, hooks.EvalHook) else hook
+            PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate)
+            if isinstance(hook, hooks.EvalHook)
+            else hook
             for hook in super().build_hooks()
         ]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))

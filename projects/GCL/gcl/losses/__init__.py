@@ -1,4 +1,5 @@
 """Stateless losses, one idea a file; they import nothing of ours."""
+
 from .adversarial import discriminator_loss, generator_loss, r1_penalty
 from .reconstruction import feature_consistency_loss, reconstruction_loss
 from .view_invariant import contrast_loss, own_view_loss, view_invariant_loss

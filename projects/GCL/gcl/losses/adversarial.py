@@ -2,6 +2,7 @@
 
 Logits are a list, one map a scale of the discriminator; each scale counts alike.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,9 @@ from torch import Tensor
 FORMS = ("lsgan", "log")
 
 
-def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], form: str = "lsgan") -> Tensor:
+def discriminator_loss(
+    real: Sequence[Tensor], fake: Sequence[Tensor], form: str = "lsgan"
+) -> Tensor:
     r"""What D minimises, summed over scales.
 
     "lsgan" (Mao et al., ICCV 2017): :math:`E[(D(x) - 1)^2] + E[D(x')^2]`;
@@ -26,7 +29,9 @@ def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], form: str
     Raises:
         ValueError: unknown form.
     """
-    return sum(_distance(r, 1.0, form) + _distance(f, 0.0, form) for r, f in zip(real, fake, strict=True))
+    return sum(
+        _distance(r, 1.0, form) + _distance(f, 0.0, form) for r, f in zip(real, fake, strict=True)
+    )
 
 
 def generator_loss(fake: Sequence[Tensor], form: str = "lsgan") -> Tensor:
@@ -45,8 +50,8 @@ def generator_loss(fake: Sequence[Tensor], form: str = "lsgan") -> Tensor:
 def r1_penalty(discriminator: Callable[[Tensor], Sequence[Tensor]], real: Tensor) -> Tensor:
     r"""Squared gradient norm of D on real images, summed over scales (Mescheder et al., ICML 2018).
 
-    :math:`R_1 = \sum_s E_x \|\nabla_x \sum D_s(x)\|^2`, where the inner sum runs over the logit map.
-    Always in float32: squared gradients leave the range of float16.
+    :math:`R_1 = \sum_s E_x \|\nabla_x \sum D_s(x)\|^2`, where the inner sum runs over the logit
+    map. Always in float32: squared gradients leave the range of float16.
 
     Args:
         discriminator: maps (B, 3, H, W) to a list of logit maps.
@@ -65,5 +70,7 @@ def _distance(logits: Tensor, target: float, form: str) -> Tensor:
     if form == "lsgan":
         return (logits.float() - target).square().mean()
     if form == "log":
-        return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, target).float())
+        return F.binary_cross_entropy_with_logits(
+            logits.float(), torch.full_like(logits, target).float()
+        )
     raise ValueError(f"adversarial form must be one of {FORMS}, not {form!r}")

@@ -1,4 +1,6 @@
-"""What the view generator must preserve: the picture and its features (GCL, CVPR 2021, section 3.1)."""
+"""What the view generator must preserve: the picture and its features (GCL, CVPR 2021, section
+3.1)."""
+
 from __future__ import annotations
 
 from torch import Tensor

@@ -2,6 +2,7 @@
 
 Shapes: B batch, N bank rows, D embedding, K negatives.
 """
+
 from __future__ import annotations
 
 import torch
@@ -119,7 +120,9 @@ def own_view_loss(
     """
     f_new, bank = _unit(f_new), bank.float()
     y = labels[indices]
-    others = torch.where((y == -1)[:, None], _rows(labels) != indices[:, None], labels != y[:, None])
+    others = torch.where(
+        (y == -1)[:, None], _rows(labels) != indices[:, None], labels != y[:, None]
+    )
     return _nce(f_new, bank[indices], _log_sum(f_new, bank, others, temperature), temperature)
 
 
@@ -143,7 +146,8 @@ def _nce(f: Tensor, positive: Tensor, log_sum: Tensor, t: float) -> Tensor:
 
 
 def _log_sum(f: Tensor, bank: Tensor, mask: Tensor, t: float) -> Tensor:
-    """log sum_k exp(<f, n_k> / t) over the rows that ``mask`` (B, N) marks; -inf where it marks none."""
+    """log sum_k exp(<f, n_k> / t) over the rows that ``mask`` (B, N) marks; -inf where it marks
+    none."""
     return (f @ bank.T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
 
 
@@ -156,7 +160,8 @@ def _draw_positives(y: Tensor, labels: Tensor, generator: torch.Generator | None
 def _draw_negatives(
     y: Tensor, labels: Tensor, num_negatives: int, generator: torch.Generator | None
 ) -> Tensor:
-    """(B, N) mask of ``num_negatives`` rows of other classes, drawn uniformly without repetition."""
+    """(B, N) mask of ``num_negatives`` rows of other classes, drawn uniformly without
+    repetition."""
     others = labels != y[:, None]
     if num_negatives >= len(labels):
         return others

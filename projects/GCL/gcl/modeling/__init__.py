@@ -1,4 +1,5 @@
 """The networks of GCL; importing registers them in the toolbox."""
+
 from .backbones import EfficientNetLite0, build_efficientnet_lite0_backbone
 from .discriminator import MultiScaleDiscriminator
 from .generator import StructureEncoder, ViewGenerator

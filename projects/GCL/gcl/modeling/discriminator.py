@@ -1,4 +1,5 @@
 """The multi-scale discriminator D."""
+
 from __future__ import annotations
 
 import torch.nn.functional as F
@@ -11,7 +12,8 @@ from .layers import ConvBlock, ResBlock, normal_init
 
 @REID_HEADS_REGISTRY.register()
 class MultiScaleDiscriminator(nn.Module):
-    """(B, 3, H, W) -> a list of logit maps, one a scale, each scale half the size of the one before.
+    """(B, 3, H, W) -> a list of logit maps, one a scale, each scale half the size of the one
+    before.
 
     A scale: two stride-2 stages, residual blocks, 1x1 to one logit map; no norm.
     """

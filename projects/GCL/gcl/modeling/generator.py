@@ -3,6 +3,7 @@
 Shapes: B batch, H x W view, P stripes of the part code, C its channels, E channels of the structure
 feature e.
 """
+
 from __future__ import annotations
 
 import torch
@@ -17,8 +18,8 @@ from .layers import ConvBlock, ResBlock, kaiming_init
 class StructureEncoder(nn.Module):
     """E_str: (B, 1, H, W) grey render -> (B, 4 width, H/4, W/4).
 
-    Two stride-2 stages, residual blocks with instance norm, an atrous spatial pyramid (1x1 and 3x3 at
-    dilations 3, 6, 9), fused to twice the blocks' width.
+    Two stride-2 stages, residual blocks with instance norm, an atrous spatial pyramid (1x1 and 3x3
+    at dilations 3, 6, 9), fused to twice the blocks' width.
     """
 
     def __init__(self, width: int, num_blocks: int) -> None:
@@ -29,7 +30,8 @@ class StructureEncoder(nn.Module):
             ConvBlock(width, inner, 3, stride=2, norm="in"),
             *(ResBlock(inner, norm="in") for _ in range(num_blocks)),
         )
-        # zero padding in the pyramid: a dilation of 9 may exceed what reflection allows on small maps
+        # zero padding in the pyramid: a dilation of 9 may exceed what reflection allows on small
+        # maps
         self.pyramid = nn.ModuleList(
             [nn.Conv2d(inner, inner, 1)]
             + [nn.Conv2d(inner, inner, 3, padding=d, dilation=d) for d in (3, 6, 9)]
@@ -45,7 +47,8 @@ class StructureEncoder(nn.Module):
 class AdaptiveResBlock(nn.Module):
     """Residual block whose two instance norms take scale and bias from the part code (AdaIN).
 
-    The scale is predicted as 1 + its MLP's output, so that an untrained block does not silence the map.
+    The scale is predicted as 1 + its MLP's output, so that an untrained block does not silence the
+    map.
     """
 
     def __init__(self, width: int, code_dim: int, mlp_dim: int) -> None:
@@ -82,13 +85,23 @@ class ViewGenerator(nn.Module):
     """
 
     @configurable
-    def __init__(self, *, width: int, num_blocks: int, num_parts: int, code_dim: int, mlp_dim: int,
-                 placement: str) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_blocks: int,
+        num_parts: int,
+        code_dim: int,
+        mlp_dim: int,
+        placement: str,
+    ) -> None:
         super().__init__()
         self.structure = StructureEncoder(width, num_blocks)
         channels = self.structure.out_channels
         self.placement = placement
-        self.blocks = nn.ModuleList(AdaptiveResBlock(channels, code_dim, mlp_dim) for _ in range(num_parts))
+        self.blocks = nn.ModuleList(
+            AdaptiveResBlock(channels, code_dim, mlp_dim) for _ in range(num_parts)
+        )
         self.upsample = nn.Sequential(
             nn.Upsample(scale_factor=2, mode="nearest"),
             ConvBlock(channels, channels // 2, 5, norm="ln"),
@@ -122,7 +135,8 @@ class ViewGenerator(nn.Module):
         return self.structure(structure)
 
     def decode(self, e: Tensor, code: Tensor) -> Tensor:
-        """x' = G(e, c): (B, E, H/4, W/4), (B, P, C) -> (B, 3, H, W) in the encoder's image space."""
+        """x' = G(e, c): (B, E, H/4, W/4), (B, P, C) -> (B, 3, H, W) in the encoder's image
+        space."""
         for p, block in enumerate(self.blocks):
             e = block(e, code[:, p : p + 1] if self.placement == "block" else code)
         return self.out(self.upsample(e))
@@ -133,8 +147,10 @@ class ViewGenerator(nn.Module):
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.LeakyReLU(0.2),
-        nn.Linear(hidden, hidden), nn.LeakyReLU(0.2),
+        nn.Linear(inputs, hidden),
+        nn.LeakyReLU(0.2),
+        nn.Linear(hidden, hidden),
+        nn.LeakyReLU(0.2),
         nn.Linear(hidden, outputs),
     )
 

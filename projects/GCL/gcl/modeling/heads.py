@@ -2,6 +2,7 @@
 
 Shapes: B batch, D embedding, P stripes, C channels of the backbone's last map.
 """
+
 from __future__ import annotations
 
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 
 
 class CameraNorm(nn.Module):
-    """Standardise features with the mean and deviation of their camera: label-free colour constancy.
+    """Standardise features with the mean and deviation of their camera: label-free colour
+    constancy.
 
-    The statistics are measured over all training images of a camera (:meth:`fit`), not over a batch,
-    so that one image of a camera in a batch does no harm. Row 0 holds the statistics of all cameras
-    together, for cameras that training did not see.
+    The statistics are measured over all training images of a camera (:meth:`fit`), not over a
+    batch, so that one image of a camera in a batch does no harm. Row 0 holds the statistics of all
+    cameras together, for cameras that training did not see.
 
     Args:
         dim: D.
@@ -32,7 +34,8 @@ class CameraNorm(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor, camids: Tensor) -> None:
-        """Measure: features (N, D), camids (N,). Cameras with one image take the common statistics."""
+        """Measure: features (N, D), camids (N,). Cameras with one image take the common
+        statistics."""
         self.known.zero_()
         self.mean[0], self.std[0], self.known[0] = features.mean(0), features.std(0), True
         for camera in camids.unique().tolist():
@@ -63,7 +66,9 @@ class IdentityHead(EmbeddingHead):
         self.camera_norm = CameraNorm(feat_dim) if cfg.GCL.CAMERA_NORM else None
         self.embedding_dim = cfg.MODEL.HEADS.EMBEDDING_DIM or feat_dim
 
-    def forward(self, features: Tensor, targets: Tensor | None = None, camids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, targets: Tensor | None = None, camids: Tensor | None = None
+    ) -> Tensor:
         """Feature map (B, C, h, w) -> embedding (B, D) after the neck."""
         return self.neck(self.pool(features), camids)
 

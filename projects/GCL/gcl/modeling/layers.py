@@ -1,4 +1,5 @@
 """Building blocks that generator and discriminator share."""
+
 from __future__ import annotations
 
 import torch
@@ -13,11 +14,26 @@ class ConvBlock(nn.Module):
         activate: False leaves the output linear.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1,
-                 norm: str = "none", activate: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        norm: str = "none",
+        activate: bool = True,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel - 1) // 2, dilation,
-                              padding_mode="reflect" if kernel > 1 else "zeros")
+        self.conv = nn.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            dilation * (kernel - 1) // 2,
+            dilation,
+            padding_mode="reflect" if kernel > 1 else "zeros",
+        )
         self.norm = {
             "in": lambda: nn.InstanceNorm2d(outputs),
             "ln": lambda: nn.GroupNorm(1, outputs),
@@ -35,7 +51,8 @@ class ResBlock(nn.Module):
     def __init__(self, width: int, norm: str = "none") -> None:
         super().__init__()
         self.body = nn.Sequential(
-            ConvBlock(width, width, 3, norm=norm), ConvBlock(width, width, 3, norm=norm, activate=False)
+            ConvBlock(width, width, 3, norm=norm),
+            ConvBlock(width, width, 3, norm=norm, activate=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:

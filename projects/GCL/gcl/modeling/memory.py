@@ -2,6 +2,7 @@
 
 Shapes: N training images, B batch, D embedding.
 """
+
 from __future__ import annotations
 
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 
 
 class MemoryBank(nn.Module):
-    """One L2-normalised feature a training image, and its pseudo label: the one place that holds them.
+    """One L2-normalised feature a training image, and its pseudo label: the one place that holds
+    them.
 
-    Not part of the model's weights (its size is the training set's); the trainer checkpoints it apart.
-    Identical on all ranks, as every update is gathered.
+    Not part of the model's weights (its size is the training set's); the trainer checkpoints it
+    apart. Identical on all ranks, as every update is gathered.
 
     Args:
         num_images: N.

@@ -1,8 +1,9 @@
 """Reads the published layout of structure renders: a folder a view, a file an image.
 
-``<dir>/<split>/render/<image name>`` is the person from its own view, ``render_45`` ... ``render_315``
-the same mesh turned by that yaw, all grey.
+``<dir>/<split>/render/<image name>`` is the person from its own view, ``render_45`` ...
+``render_315`` the same mesh turned by that yaw, all grey.
 """
+
 from __future__ import annotations
 
 import os
@@ -36,8 +37,8 @@ class RenderStore:
         for view in FOLDERS:
             if not os.path.isdir(os.path.join(self.folder, view)):
                 raise MissingStructureError(
-                    f"GCL.STRUCTURE.DIR: {os.path.join(self.folder, view)} does not exist; a split needs the"
-                    f" folders {FOLDERS[0]}, {FOLDERS[1]}, ..., {FOLDERS[-1]}."
+                    f"GCL.STRUCTURE.DIR: {os.path.join(self.folder, view)} does not exist; a split"
+                    f" needs the folders {FOLDERS[0]}, {FOLDERS[1]}, ..., {FOLDERS[-1]}."
                 )
 
     def __contains__(self, name: str) -> bool:
@@ -58,4 +59,6 @@ class RenderStore:
             with Image.open(path) as image:
                 return image.convert("L")
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise OSError(f"structure render {path} can not be read ({error}): render it again.") from error
+            raise OSError(
+                f"structure render {path} can not be read ({error}): render it again."
+            ) from error
