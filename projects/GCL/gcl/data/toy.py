@@ -169,7 +169,8 @@ def _ellipsoids(person: Person, swing: float) -> list[tuple | None]:
         ((0, -0.175 * h, 0), (0.115 * w, 0.175 * h, 0.075 * w), 0),
         ((0, 0.01, 0), (0.095 * w, 0.09, 0.075 * w), 0),
     ]
-    limbs = (  # joint's height and place aside, length, thickness; offset and radii of hand or foot; tilt
+    # of a joint height and place aside, of the limb length, thickness, offset and radii of its end
+    limbs = (
         (-0.29 * h, 0.135 * w, 0.34 * h, 0.038, (0, 0, 0), (0.033, 0.045, 0.033), -0.8 * swing),
         (0.02, 0.055 * w, 0.42 * h, 0.055, (0, 0.01, 0.03), (0.04, 0.025, 0.07), swing),
     )
@@ -188,7 +189,7 @@ def _ellipsoids(person: Person, swing: float) -> list[tuple | None]:
 
 
 def _person(rng: np.random.Generator, index: int) -> Person:
-    """Looks number ``index``; hues step by the golden ratio, so that people who follow differ most."""
+    """Looks number ``index``; hues step by the golden ratio: neighbours differ most."""
 
     def colour(hue: float, low: float = 0.45) -> np.ndarray:
         return np.array(
