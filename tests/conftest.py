@@ -1,0 +1,165 @@
+"""Fixtures of more than one folder: a configuration small enough for a CPU, pictures on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastreid.config import CfgNode, get_cfg
+from PIL import Image
+
+import gcl
+from gcl.structure.store import FOLDERS
+
+SIZE = (64, 32)  # height and width of every crop here: the smallest that three scales of D take
+
+
+@pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Where a test of pure tensor mathematics runs: everywhere."""
+    return request.param
+
+
+@pytest.fixture
+def tiny_cfg(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CfgNode]:
+    """``tiny_cfg(KEY, value, ...)``: GCL on a CPU, untrained ResNet-18, narrow networks."""
+    monkeypatch.setenv("GCL_DEVICE", "cpu")
+
+    def build(*pairs: object) -> CfgNode:
+        cfg = get_cfg()
+        gcl.add_gcl_config(cfg)
+        cfg.merge_from_list(
+            [
+                "MODEL.DEVICE",
+                "cpu",
+                "MODEL.META_ARCHITECTURE",
+                "GCL",
+                "MODEL.BACKBONE.NAME",
+                "build_resnet_backbone",
+                "MODEL.BACKBONE.DEPTH",
+                "18x",
+                "MODEL.BACKBONE.NORM",
+                "BN",
+                "MODEL.BACKBONE.LAST_STRIDE",
+                1,
+                "MODEL.BACKBONE.FEAT_DIM",
+                512,
+                "MODEL.BACKBONE.PRETRAIN",
+                False,
+                "MODEL.HEADS.NAME",
+                "IdentityHead",
+                "MODEL.HEADS.NORM",
+                "BN",
+                "MODEL.HEADS.WITH_BNNECK",
+                True,
+                "MODEL.HEADS.NECK_FEAT",
+                "after",
+                "MODEL.HEADS.POOL_LAYER",
+                "GlobalAvgPool",
+                "MODEL.LOSSES.NAME",
+                (
+                    "ViewInvariantLoss",
+                    "ReconstructionLoss",
+                    "FeatureConsistencyLoss",
+                    "AdversarialLoss",
+                    "R1Penalty",
+                    "IdentityLoss",
+                ),
+                "INPUT.SIZE_TRAIN",
+                SIZE,
+                "INPUT.SIZE_TEST",
+                SIZE,
+                "DATALOADER.NUM_WORKERS",
+                0,
+                "DATALOADER.NUM_INSTANCE",
+                2,
+                "SOLVER.OPT",
+                "SGD",
+                "SOLVER.WARMUP_ITERS",
+                0,
+                "SOLVER.IMS_PER_BATCH",
+                4,
+                "TEST.IMS_PER_BATCH",
+                4,
+                "GCL.CONTRAST.IMS_PER_BATCH",
+                4,
+                "GCL.NUM_IMAGES",
+                8,
+                "GCL.GENERATOR.WIDTH",
+                4,
+                "GCL.GENERATOR.NUM_BLOCKS",
+                1,
+                "GCL.GENERATOR.MLP_DIM",
+                8,
+                "GCL.DISCRIMINATOR.WIDTH",
+                4,
+                "GCL.DISCRIMINATOR.NUM_BLOCKS",
+                1,
+            ]
+        )
+        cfg.merge_from_list(list(pairs))
+        return cfg
+
+    return build
+
+
+@pytest.fixture
+def write_crop() -> Callable[..., str]:
+    """``write_crop(path, seed)``: a random RGB picture of 64 x 32; returns its path as a string."""
+
+    def write(path: Path, seed: int = 0, mode: str = "RGB") -> str:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = SIZE + ((3,) if mode == "RGB" else ())
+        pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(pixels).save(path, quality=95)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def write_renders() -> Callable[..., str]:
+    """``write_renders(root, names)``: renders of all eight views; returns the root as a string.
+
+    The grey value of a render says which view it is: 20 + 30 times the number of the view; the left
+    half is darker by 20.
+    """
+
+    def write(root: Path, names: list[str], split: str = "train") -> str:
+        for number, folder in enumerate(FOLDERS):
+            directory = root / split / folder
+            os.makedirs(directory, exist_ok=True)
+            pixels = np.full(SIZE, 20 + 30 * number, np.uint8)
+            pixels[:, : SIZE[1] // 2] -= 20
+            for name in names:
+                # PNG inside, whatever the suffix: grey values must come back as they were written
+                Image.fromarray(pixels).save(directory / name, format="PNG")
+        return str(root)
+
+    return write
+
+
+@pytest.fixture
+def market_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_crop: Callable[..., str]
+) -> list[str]:
+    """A Market-1501 folder with 4 people, 2 cameras, 8 training images, known to the toolbox.
+
+    Returns the names of the training images.
+    """
+    root = tmp_path / "datasets"
+    base = root / "Market-1501-v15.09.15"
+    names = []
+    for person in range(1, 5):
+        for camera in (1, 2):
+            name = f"{person:04d}_c{camera}s1_{person * camera:06d}_00.jpg"
+            write_crop(base / "bounding_box_train" / name, seed=10 * person + camera)
+            names.append(name)
+    write_crop(base / "query" / "0005_c1s1_000001_00.jpg", seed=51)
+    write_crop(base / "bounding_box_test" / "0005_c2s1_000002_00.jpg", seed=52)
+    monkeypatch.setattr("gcl.data.build._root", str(root))
+    return sorted(names)
