@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import sys
 
-# isort: split  (gcl adapts fastreid before it is imported)
+from gcl import ConfigError, add_gcl_config, check_gcl_config, compat
+from gcl.engine import GCLTrainer
+from gcl.engine.hooks import NoClusterError
+from gcl.structure.store import MissingStructureError
+
+# isort: split
+# gcl adapts fastreid before anything imports it
 from fastreid.config import get_cfg
 from fastreid.engine import default_argument_parser, default_setup
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.logger import setup_logger
-
-from gcl import ConfigError, add_gcl_config, check_gcl_config, compat
-from gcl.engine import GCLTrainer
-from gcl.engine.hooks import NoClusterError
-from gcl.structure.store import MissingStructureError
 
 
 def load_config(args):

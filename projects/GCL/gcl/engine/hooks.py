@@ -243,11 +243,18 @@ class SheetHook(HookBase):
 
 
 class PhaseEvalHook(EvalHook):
-    """The toolbox's evaluation, also at the end of each phase; TEST.EVAL_PERIOD 0: only there."""
+    """The toolbox's evaluation, also at the end of each phase; TEST.EVAL_PERIOD 0: only there.
+
+    With GCL.CAMERA_NORM the cameras' statistics are brought up to date first: those of the epoch's
+    start belong to another encoder.
+    """
 
     def after_epoch(self) -> None:
-        last = self.trainer.plan.place(self.trainer.epoch).last
-        if last or (self._period > 0 and (self.trainer.epoch + 1) % self._period == 0):
+        trainer = self.trainer
+        place = trainer.plan.place(trainer.epoch)
+        if place.last or (self._period > 0 and (trainer.epoch + 1) % self._period == 0):
+            if trainer.cfg.GCL.CAMERA_NORM and place.phase != "generator":
+                extract_features(trainer.gcl, trainer.train_set.feature_loader())
             self._do_eval()
 
     def after_train(self) -> None:
