@@ -1,18 +1,21 @@
 """Data loader, collator and transforms of the toolbox."""
 
 import importlib
+import multiprocessing
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import distributed as dist
 from torch.utils.data import DataLoader
 
 from gcl.compat.device import device_type
-from gcl.compat.patching import View, replace
+from gcl.compat.patching import View, replace, stock
 
 
 class DataLoaderX(DataLoader):
@@ -37,10 +40,8 @@ class DataLoaderX(DataLoader):
     def __init__(self, local_rank: int, **kwargs: Any) -> None:
         cuda = device_type() == "cuda"
         kwargs["pin_memory"] = cuda and kwargs.get("pin_memory", False)
-        if kwargs.get("num_workers", 0) > 0 and sys.platform == "linux":
-            # In a process that mp.spawn started the default is "spawn": every worker would import
-            # __main__, torch and fastreid again, minutes for an evaluation.
-            kwargs["multiprocessing_context"] = kwargs.get("multiprocessing_context") or "fork"
+        if kwargs.get("num_workers", 0) > 0 and not kwargs.get("multiprocessing_context"):
+            kwargs["multiprocessing_context"] = _worker_context()
         super().__init__(**kwargs)
         self.local_rank = local_rank
         self._gpu = torch.device("cuda", local_rank) if cuda else None
@@ -97,6 +98,23 @@ class DataLoaderX(DataLoader):
             self._iterator = None
 
 
+def _worker_context() -> BaseContext | None:
+    """How data workers start on Linux.
+
+    One process: by fork. In one of several: from a small server process that has imported us. There
+    the default may be "spawn" (after mp.spawn), and every worker would import torch and fastreid
+    again, minutes for an evaluation; and a fork there was seen to hang, while a thread of gloo held
+    a lock of the interpreter (Python < 3.12 waits for that lock in the child, for ever).
+    """
+    if sys.platform != "linux":
+        return None
+    if not (dist.is_available() and dist.is_initialized()):
+        return multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gcl.compat"])
+    return context
+
+
 def _stop_workers(iterator: Any) -> None:
     # What torch does when the iterator is collected, but now: a traceback may keep it alive.
     getattr(iterator, "_shutdown_workers", lambda: None)()
@@ -118,6 +136,24 @@ def plain_data_loader() -> None:
         replace(importlib.import_module(f"fastreid.{name}"), "DataLoaderX", lambda _: DataLoaderX)
 
 
+def fast_batch_collator(batched_inputs: list, key: str = "sample") -> Any:
+    """The toolbox's collator, see `collator_types`; `key` is what an error names."""
+    first = batched_inputs[0]
+    if isinstance(first, Mapping):
+        return {
+            name: fast_batch_collator([sample[name] for sample in batched_inputs], name)
+            for name in first
+        }
+    batch = stock("fastreid.data.build.fast_batch_collator")(batched_inputs)
+    if batch is None:
+        kind = f"{type(first).__module__}.{type(first).__name__}"
+        raise TypeError(
+            f"can not batch {key!r}, a {kind}: a data set may return tensors, int, float, "
+            f"str and dicts of them (torch.as_tensor makes a tensor of a numpy array)"
+        )
+    return batch
+
+
 def collator_types() -> None:
     """Make the collator refuse what it can not batch.
 
@@ -127,26 +163,8 @@ def collator_types() -> None:
     Until: fastreid raises itself.
     """
 
-    def refusing(original: Callable[[list], Any]) -> Callable[[list], Any]:
-        def fast_batch_collator(batched_inputs: list, key: str = "sample") -> Any:
-            first = batched_inputs[0]
-            if isinstance(first, Mapping):
-                return {
-                    name: fast_batch_collator([sample[name] for sample in batched_inputs], name)
-                    for name in first
-                }
-            batch = original(batched_inputs)
-            if batch is None:
-                kind = f"{type(first).__module__}.{type(first).__name__}"
-                raise TypeError(
-                    f"can not batch {key!r}, a {kind}: a data set may return tensors, int, float, "
-                    f"str and dicts of them (torch.as_tensor makes a tensor of a numpy array)"
-                )
-            return batch
-
-        return fast_batch_collator
-
-    replace(importlib.import_module("fastreid.data.build"), "fast_batch_collator", refusing)
+    build = importlib.import_module("fastreid.data.build")
+    replace(build, "fast_batch_collator", lambda _: fast_batch_collator)
 
 
 def affine_arguments() -> None:

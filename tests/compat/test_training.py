@@ -1,0 +1,265 @@
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fastreid import solver
+from fastreid.config import CfgNode, get_cfg
+from fastreid.data import build
+from fastreid.engine import DefaultTrainer, defaults, hooks, train_loop
+from fastreid.solver import build as solver_build
+from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.events import EventStorage
+from torch import nn
+
+from gcl.compat import stock
+
+
+class Model(nn.Module):
+    """Regression to zero; remembers in what precision it ran."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 4, device=device)
+        self.dtypes: list[torch.dtype] = []
+
+    def forward(self, batch: dict) -> dict:
+        output = self.layer(batch["images"])
+        self.dtypes.append(output.dtype)
+        return {"loss": output.float().square().mean()}
+
+
+class Vectors(torch.utils.data.Dataset):
+    num_classes = 2
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict:
+        return {"images": torch.eye(4)[index % 4], "targets": int(index % 2)}
+
+
+def config(**solver_keys: object) -> CfgNode:
+    cfg = get_cfg()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.SOLVER.IMS_PER_BATCH = 4
+    cfg.SOLVER.MAX_EPOCH = 2
+    cfg.SOLVER.WARMUP_ITERS = 0
+    cfg.SOLVER.OPT = "SGD"
+    cfg.SOLVER.BASE_LR = 0.5
+    for key, value in solver_keys.items():
+        cfg.SOLVER[key] = value
+    return cfg
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
+    losses = []
+    for _ in range(5):
+        loss = model({"images": torch.eye(4)})["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+# ----------------------------------------------------------------------------- plain_optimizer
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [
+        lambda cfg, model: solver.build_optimizer(cfg, model),
+        lambda cfg, model: solver_build.build_optimizer(cfg, model),
+        lambda cfg, model: solver_build.build_optimizer(cfg, model, contiguous=True),
+        lambda cfg, model: defaults.build_optimizer(cfg, model),
+        lambda cfg, model: DefaultTrainer.build_optimizer(cfg, model),
+    ],
+    ids=["solver", "solver.build", "contiguous=True", "engine.defaults", "DefaultTrainer"],
+)
+def test_plain_optimizer(builder: Callable) -> None:
+    model = Model()
+    before = model.layer.weight.clone()
+    losses = train(model, builder(config(), model)[0])
+    assert losses[-1] < losses[0]
+    assert not torch.equal(model.layer.weight, before)
+
+
+def test_the_toolbox_optimizer_does_not_train() -> None:
+    model = Model()
+    before = model.layer.weight.clone()
+    optimizer, _ = stock("fastreid.solver.build.build_optimizer")(config(), model)
+    losses = train(model, optimizer)
+    assert losses == [losses[0]] * 5
+    assert torch.equal(model.layer.weight, before)
+
+
+# ----------------------------------------------------------------------------- bfloat16_on_cpu
+
+
+def amp_trainer(model: nn.Module) -> train_loop.AMPTrainer:
+    batches = [{"images": torch.eye(4)}] * 5
+    optimizer = torch.optim.SGD([*model.parameters()], lr=0.5)
+    trainer = train_loop.AMPTrainer(model, batches, optimizer, None)
+    trainer.iter = 0
+    return trainer
+
+
+def test_bfloat16_on_cpu() -> None:
+    model = Model()
+    trainer = amp_trainer(model)
+    losses = []
+    with EventStorage() as storage:
+        for _ in range(5):
+            trainer.run_step()
+            losses.append(storage.latest()["total_loss"][0])
+    assert losses[-1] < losses[0]
+    assert model.dtypes == [torch.bfloat16] * 5
+    assert model.layer.weight.dtype == model.layer.weight.grad.dtype == torch.float32
+    assert trainer.model is model
+    assert trainer.grad_scaler.get_scale() == 1  # what the LRScheduler hook compares
+
+
+def test_the_model_comes_back_after_an_error() -> None:
+    model = Model()
+    trainer = amp_trainer(model)
+    model.eval()
+    with pytest.raises(AssertionError, match="eval mode"):
+        trainer.run_step()
+    assert trainer.model is model
+
+
+def test_no_scaler_is_made_for_cuda_when_one_is_given() -> None:
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    trainer = train_loop.AMPTrainer(Model(), [], None, None, scaler)
+    assert trainer.grad_scaler is scaler
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="shows what a machine without CUDA sees")
+def test_the_toolbox_amp_needs_cuda() -> None:
+    name = "fastreid.engine.train_loop.AMPTrainer.run_step"
+    with pytest.raises(AssertionError, match="CUDA is required"):
+        stock(name)(amp_trainer(Model()))
+    # any model that is not on the CPU gets the toolbox's step
+    elsewhere = SimpleNamespace(model=Model(device="meta").train())
+    with pytest.raises(AssertionError, match="CUDA is required"):
+        train_loop.AMPTrainer.run_step(elsewhere)
+
+
+# ----------------------------------------------------------------------------------- safe_load
+
+
+class Intruder:
+    """Unpickling it runs code: it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = str(file)
+
+    def __reduce__(self) -> tuple:
+        return open, (self.file, "w")
+
+
+def test_safe_load(tmp_path: Path) -> None:
+    foreign, trace = tmp_path / "foreign.pth", tmp_path / "trace"
+    torch.save({"model": Model().state_dict(), "extra": Intruder(trace)}, foreign)
+    with pytest.raises(UnpicklingError) as caught:
+        Checkpointer(Model()).load(str(foreign))
+    message = str(caught.value)
+    assert message.startswith(str(foreign))
+    assert "\n" not in message
+    assert not trace.exists()
+    # the remedy that it names
+    command = message.split("once: ")[1]
+    exec("import torch\n" + command)
+    Checkpointer(Model()).load(str(foreign))
+
+
+def test_our_own_checkpoints_load(tmp_path: Path) -> None:
+    model = Model()
+    optimizer, _ = solver.build_optimizer(config(OPT="Adam"), model)
+    train(model, optimizer)
+    schedule = solver.build_lr_scheduler(config(SCHED="MultiStepLR"), optimizer, 5)
+    saved = Checkpointer(model, str(tmp_path), optimizer=optimizer, **schedule)
+    saved.save("model_0000", epoch=0, metric=0.5)
+    other = Model()
+    other.layer.weight.data.zero_()
+    again = Checkpointer(other, str(tmp_path), optimizer=optimizer, **schedule)
+    assert again.resume_or_load("")["epoch"] == 0
+    assert torch.equal(other.layer.weight, model.layer.weight)
+
+
+# --------------------------------------------------------------------------------- best_metric
+
+
+def test_best_metric(tmp_path: Path) -> None:
+    def hook() -> hooks.PeriodicCheckpointer:
+        made = hooks.PeriodicCheckpointer(Checkpointer(Model(), str(tmp_path)), 1)
+        made.max_epoch = 5
+        return made
+
+    first = hook()
+    first.step(0, metric=0.7)
+    first.step(1, metric=0.6)
+    resumed = hook()
+    assert resumed.best_metric == -1
+    resumed.checkpointer.resume_or_load("")
+    assert resumed.best_metric == 0.7
+    best = (tmp_path / "model_best.pth").read_bytes()
+    resumed.step(2, metric=0.65)
+    assert (tmp_path / "model_best.pth").read_bytes() == best
+
+
+# ---------------------------------------------------------------- evaluation_off, finished_run
+
+
+class Trainer(DefaultTrainer):
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> build.DataLoaderX:
+        sampler = build.samplers.TrainingSampler(8, seed=0)
+        return build.build_reid_train_loader(Vectors(), sampler=sampler, total_batch_size=4)
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        return Model()
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module) -> dict:
+        return {"metric": 0.5}
+
+
+def trainer(out: Path, period: int) -> Trainer:
+    cfg = config()
+    cfg.OUTPUT_DIR = str(out)
+    cfg.TEST.EVAL_PERIOD = period
+    logging.getLogger("fastreid").setLevel(logging.INFO)  # or the trainer sets up a logger
+    return Trainer(cfg)
+
+
+def test_evaluation_off(tmp_path: Path) -> None:
+    run = trainer(tmp_path, period=0)
+    assert run.train() == {}
+    assert (tmp_path / "model_final.pth").exists()
+    hook = hooks.EvalHook(0, lambda: {})
+    hook.trainer = run
+    with pytest.raises(ZeroDivisionError):
+        stock("fastreid.engine.hooks.EvalHook.after_train")(hook)
+
+
+def test_finished_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = trainer(tmp_path, period=1)
+    assert run.train() == {"metric": 0.5}
+    weight = run.model.layer.weight.clone()
+
+    again = trainer(tmp_path, period=1)
+    again.resume_or_load(resume=True)
+    assert again.start_epoch == again.max_epoch == 2
+    with caplog.at_level(logging.INFO, logger="gcl"):
+        assert again.train() == {}
+    assert "SOLVER.MAX_EPOCH" in caplog.text
+    assert torch.equal(again.model.layer.weight, weight)
+    with pytest.raises(AttributeError):
+        stock("fastreid.engine.defaults.DefaultTrainer.train")(again)
