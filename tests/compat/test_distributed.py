@@ -20,48 +20,58 @@ NO_CUDA = not torch.cuda.is_available()
 RANKS = str(Path(__file__).with_name("ranks.py"))
 
 
+def torchrun_environment(rank: int, world_size: int) -> dict[str, str]:
+    numbers = {"RANK": rank, "LOCAL_RANK": rank}
+    numbers |= {"WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}
+    return {name: str(number) for name, number in numbers.items()}
+
+
+def address() -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+
+
 @pytest.fixture
 def torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of the only process of a torchrun job."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    names = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}
-    for name, value in {**names, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
-        monkeypatch.setenv(name, str(value))
-
-
-def run(out: Path, *command: str) -> list[dict]:
-    environment = {**os.environ, "GCL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command, RANKS, str(out)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "destroy_process_group" not in done.stderr
-    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(2)]
+    for name, value in {**torchrun_environment(0, 1), **address()}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize("by", ["launch", "torchrun"])
 def test_gloo_launch_two_processes(by: str, tmp_path: Path) -> None:
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    facts = run(tmp_path, *(torchrun if by == "torchrun" else ()))
+    environments = [{}]
+    if by == "torchrun":
+        common = address()
+        environments = [{**torchrun_environment(rank, 2), **common} for rank in range(2)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, RANKS, str(tmp_path)],
+            env={**os.environ, "GCL_DEVICE": "cpu", "OMP_NUM_THREADS": "1", **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for environment in environments
+    ]
+    for process in processes:
+        errors = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, errors
+        assert "destroy_process_group" not in errors
+
+    facts = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
     for rank, fact in enumerate(facts):
         assert fact["rank"] == fact["local_rank"] == rank
         assert fact["local_size"] == fact["world_size"] == 2
         assert fact["gathered"] == [0, 1]
         assert (fact["backend"], fact["device"]) == ("gloo", "cpu")
-        assert fact["batches"] == [[0, 1], [2, 3]]
-        if sys.platform == "linux":
-            assert fact["loader_start"] == "forkserver"
+    assert facts[0]["weights"] == facts[1]["weights"]
     if by == "launch":
         assert facts[0]["default_start"] == "spawn"  # what the loader's workers would use
-    assert facts[0]["weights"] == facts[1]["weights"]
-    # this process ran the work itself only under torchrun
+        assert facts[0]["workers"]["batches"] == [[0, 1], [2, 3]]
+        if sys.platform == "linux":
+            assert facts[0]["workers"]["start"] == "forkserver"
+    # a process runs the work itself only under torchrun
     assert (tmp_path / ("returneddone" if by == "torchrun" else "returnedNone")).exists()
 
 
