@@ -1,13 +1,13 @@
 """Approximate neighbours for a million images: compare only images of nearby cells.
 
-k-means divides the images into cells of about 256; the images of a cell are searched, exactly,
-among the images of the `probes` cells whose centres are nearest to its own. That is an inverted file
-(IVF) whose queries are answered a cell at a time, so that the work is matrix products and
-the exact search's selection. The cost is N * probes * 256 instead of N^2 products; what is
-lost are neighbours across cells that are not each other's `probes` nearest.
+k-means divides the images into cells of about 128; the images of a cell are searched, exactly, among
+the `visit` images of the cells whose centres are nearest to its own. That is an inverted file (IVF) whose
+queries are answered a cell at a time, so that the work is matrix products and the exact search's
+selection. The cost is N * visit products instead of N^2; what is lost are neighbours
+across cells that are far from each other.
 
-Labels are the same whatever the world size, but k-means runs in float32, so they may differ between
-machines.
+Labels are the same whatever the world size, but k-means runs in the coarse arithmetic, so they may
+differ between machines.
 
 Shapes: `N` images, `D` embedding size, `k` neighbours, `C` cells.
 """
@@ -20,14 +20,14 @@ import torch
 from .search import compiled_search, torch_search
 from .sharding import Ranks, work_bounds
 
-CELL = 256
-ROUNDS = 8
-SAMPLE_PER_CELL = 40
+CELL = 128  # at equal cost smaller cells find more, but their matrix products run slower
+ROUNDS = 6
+SAMPLE_PER_CELL = 24
 QUERY_ROWS = 512
 
 
 def ivf_neighbours(
-    x: torch.Tensor, k: int, probes: int, coarse: torch.dtype, ranks: Ranks
+    x: torch.Tensor, k: int, visit: int, coarse: torch.dtype, ranks: Ranks
 ) -> tuple[np.ndarray, np.ndarray]:
     """Approximate (index (N, k) int32, similarity (N, k) float64) of unit rows x (N, D)."""
     n = len(x)
@@ -37,17 +37,15 @@ def ivf_neighbours(
     members = np.argsort(cell, kind="stable")
     size = np.bincount(cell, minlength=len(centres))
     start = np.concatenate([[0], np.cumsum(size)])
-    visited = _visited(centres, size, probes, k)
-    work = np.array([size[c] * size[v].sum() for c, v in enumerate(visited)])
-
-    first, last = ranks.range_of(work_bounds(work, ranks.world))
+    visit = min(n, max(visit, k))
+    first, last = ranks.range_of(work_bounds(size, ranks.world))
     index = np.empty((start[last] - start[first], k), np.int32)
     similarity = np.empty(index.shape, np.float64)
     search = compiled_search(x, low, k) or torch_search(x, low, k)
     for c in range(first, last):
-        # Ascending, as in the exact search, so that ties go to the lower index.
-        columns = np.sort(np.concatenate([members[start[v] : start[v + 1]] for v in visited[c]]))
-        columns = torch.from_numpy(columns).to(x.device)
+        if not size[c]:
+            continue
+        columns = torch.from_numpy(_columns(c, centres, members, start, visit)).to(x.device)
         for i in range(start[c], start[c + 1], QUERY_ROWS):
             j = min(start[c + 1], i + QUERY_ROWS)
             rows = torch.from_numpy(members[i:j]).to(x.device)
@@ -57,13 +55,19 @@ def ivf_neighbours(
     return ranks.gather(index)[back], ranks.gather(similarity)[back]
 
 
-def _visited(centres: np.ndarray, size: np.ndarray, probes: int, k: int) -> list[np.ndarray]:
-    """Per cell the cells it is compared with: the `probes` nearest, more where they hold under k."""
-    similarity = centres @ centres.T
-    np.fill_diagonal(similarity, np.inf)  # its own comes first even if k-means left it empty
-    order = np.argsort(-similarity, axis=1, kind="stable")
-    enough = np.array([np.searchsorted(np.cumsum(size[o]), k) + 1 for o in order])
-    return [o[: max(probes, e)] for o, e in zip(order, enough, strict=True)]
+def _columns(
+    c: int, centres: np.ndarray, members: np.ndarray, start: np.ndarray, visit: int
+) -> np.ndarray:
+    """The first `visit` images of the cells nearest to cell c, its own first, in ascending order."""
+    distance = -(centres @ centres[c])
+    distance[c] = -np.inf  # whatever the rounding
+    order = np.argsort(distance, kind="stable")
+    ends = np.cumsum(start[order + 1] - start[order])
+    order = order[: np.searchsorted(ends, visit) + 1]
+    images = np.concatenate([members[start[v] : start[v + 1]] for v in order])
+    own = int(start[c + 1] - start[c])
+    # Always the same number: matrix libraries prepare anew for every new shape.
+    return np.sort(images[: max(visit, own)])
 
 
 def _cells(low: torch.Tensor, cells: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -44,7 +44,7 @@ def nearest_neighbours(
     *,
     method: str = "auto",
     coarse: str = "auto",
-    probes: int = 64,
+    visit: int = 32768,
 ) -> Neighbours:
     """Find the `k` nearest images of every image, itself included.
 
@@ -57,7 +57,7 @@ def nearest_neighbours(
         coarse: arithmetic of the candidates of "torch" and "ivf", "float32" or "bfloat16"; "auto" is
             bfloat16 on a GPU and, on a CPU, whichever its matrix product does faster. It does not
             change the answer of an exact method.
-        probes: cells of about 256 images that an image is compared with by "ivf".
+        visit: images that each image is compared with by "ivf".
 
     Returns:
         `Neighbours` of all N rows, the same on every rank.
@@ -73,7 +73,7 @@ def nearest_neighbours(
     low_type = _coarse(x, coarse)
     ranks = Ranks()
     if method == "ivf":
-        return Neighbours(*ivf_neighbours(x, k, probes, low_type, ranks))
+        return Neighbours(*ivf_neighbours(x, k, visit, low_type, ranks))
     a, b = ranks.range_of(even_bounds(len(x), ranks.world))
     index, similarity = np.empty((b - a, k), np.int32), np.empty((b - a, k), np.float64)
     search = _exact_search(x, k, method, low_type)

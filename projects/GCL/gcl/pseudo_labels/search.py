@@ -61,7 +61,7 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
         size = len(rows)
         order, found = np.empty((size, capacity), dtype), np.empty((size, capacity), np.int32)
         count, bars = np.zeros(size, np.int64), np.full(size, lowest, dtype)
-        query, share = low[rows], -(-size // threads)
+        query, share = _padded(low[rows]), -(-size // threads)
         for c in range(0, len(base), DATABASE_ROWS):
             scores = query @ base[c : c + DATABASE_ROWS].T
             scores = (scores if dtype == np.float32 else scores.view(torch.int16)).numpy()
@@ -87,6 +87,11 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
             index[again], similarity[again] = _numpy(_float64(x, rows[again], columns, k))
 
     return search
+
+
+def _padded(query: torch.Tensor) -> torch.Tensor:
+    """Zero rows up to a multiple of 64: matrix libraries prepare anew for every new shape."""
+    return torch.nn.functional.pad(query, (0, 0, 0, -len(query) % 64))
 
 
 def torch_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search:
