@@ -72,6 +72,9 @@ def add_gcl_config(cfg: CN) -> None:
     # Where stripe p of the part code acts: on "block" p everywhere, as in the released code, or in
     # every block at the rows of its own stripe ("rows"), which finds clothes' places much sooner.
     cfg.GCL.GENERATOR.PLACEMENT = "block"
+    # Standardise the channels of the part code before the MLPs. With it the generator draws people
+    # in their own colours after hundreds of steps instead of thousands.
+    cfg.GCL.GENERATOR.CODE_NORM = False
     # Adam of E_str, G and D, the same in phases 2 and 3
     cfg.GCL.GENERATOR.BASE_LR = 1e-4
     cfg.GCL.GENERATOR.BETAS = (0.0, 0.999)

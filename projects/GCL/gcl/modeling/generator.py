@@ -12,7 +12,7 @@ from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from .layers import ConvBlock, ResBlock, kaiming_init
+from .layers import ConvBlock, ResBlock, RunningNorm, kaiming_init
 
 
 class StructureEncoder(nn.Module):
@@ -82,6 +82,9 @@ class ViewGenerator(nn.Module):
             code); "rows": every block is steered by all stripes, each at its own rows, blended
             linearly between the stripes' centres. A person's clothes are where their stripe is, so
             nothing has to be learnt to put them there.
+        code_norm: standardise the channels of the part code by their running statistics. What people
+            have in common is by far the largest part of a code; without it, what tells them apart
+            comes through, and G is less tied to one state of the encoder.
     """
 
     @configurable
@@ -94,11 +97,13 @@ class ViewGenerator(nn.Module):
         code_dim: int,
         mlp_dim: int,
         placement: str,
+        code_norm: bool,
     ) -> None:
         super().__init__()
         self.structure = StructureEncoder(width, num_blocks)
         channels = self.structure.out_channels
         self.placement = placement
+        self.code_norm = RunningNorm(code_dim, window=4096) if code_norm else None
         self.blocks = nn.ModuleList(
             AdaptiveResBlock(channels, code_dim, mlp_dim) for _ in range(num_parts)
         )
@@ -128,7 +133,13 @@ class ViewGenerator(nn.Module):
             "code_dim": cfg.MODEL.BACKBONE.FEAT_DIM,
             "mlp_dim": node.MLP_DIM,
             "placement": node.PLACEMENT,
+            "code_norm": node.CODE_NORM,
         }
+
+    def follow(self, code: Tensor) -> None:
+        """Let the running statistics follow the part codes (B, P, C) of real crops."""
+        if self.code_norm is not None:
+            self.code_norm.follow(code.detach().flatten(0, 1))
 
     def encode(self, structure: Tensor) -> Tensor:
         """e = E_str(s): (B, 1, H, W) in [0, 1] -> (B, E, H/4, W/4)."""
@@ -137,6 +148,8 @@ class ViewGenerator(nn.Module):
     def decode(self, e: Tensor, code: Tensor) -> Tensor:
         """x' = G(e, c): (B, E, H/4, W/4), (B, P, C) -> (B, 3, H, W) in the encoder's image
         space."""
+        if self.code_norm is not None:
+            code = self.code_norm(code.flatten(0, 1)).view_as(code)
         for p, block in enumerate(self.blocks):
             e = block(e, code[:, p : p + 1] if self.placement == "block" else code)
         return self.out(self.upsample(e))

@@ -1,4 +1,4 @@
-"""Building blocks that generator and discriminator share."""
+"""Building blocks that several networks share."""
 
 from __future__ import annotations
 
@@ -57,6 +57,81 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
+
+
+class RunningNorm(nn.Module):
+    """Standardise vectors by the running mean and deviation of their group (a camera, say).
+
+    Unlike batch norm it never uses the statistics of one batch, so one image of a group in a batch
+    does no harm, and no gradient flows through it. The statistics follow the last ``window`` vectors
+    of each group: measured once an epoch they would lag, and features drift out of range.
+
+    Row 0 holds the statistics of all groups together, for vectors without a (known) group.
+
+    Args:
+        dim: D.
+        groups: groups 0 ... groups - 1 have statistics of their own.
+        window: vectors over which the statistics follow.
+    """
+
+    def __init__(self, dim: int, groups: int = 0, window: int = 256, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.window, self.eps = window, eps
+        # weighted count, sum and sum of squares of each group
+        self.register_buffer("count", torch.zeros(groups + 1, 1))
+        self.register_buffer("sum", torch.zeros(groups + 1, dim))
+        self.register_buffer("square", torch.zeros(groups + 1, dim))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, group: Tensor | None = None) -> None:
+        """Measure anew: x (N, D), group (N,)."""
+        for buffer in self._statistics:
+            buffer.zero_()
+        self._add(x, group)
+        shrink = (self.window / self.count.clamp(min=1)).clamp(max=1)  # what follows must count too
+        for buffer in self._statistics:
+            buffer.mul_(shrink)
+
+    @torch.no_grad()
+    def follow(self, x: Tensor, group: Tensor | None = None) -> None:
+        """Move the statistics by a batch: x (B, D), group (B,)."""
+        seen = torch.zeros_like(self.count)
+        self._scatter(seen, torch.ones(len(x), 1, device=x.device), group)
+        for buffer in self._statistics:
+            buffer.mul_((1 - 1 / self.window) ** seen)
+        self._add(x, group)
+
+    def forward(self, x: Tensor, group: Tensor | None = None) -> Tensor:
+        """x (B, D), group (B,) -> (B, D); as it is before anything was measured."""
+        row = self._rows(x, group)
+        row = torch.where(self.count[row, 0] > 1.5, row, torch.zeros_like(row))  # no deviation of one
+        count = self.count[row]
+        mean = self.sum[row] / count.clamp(min=1)
+        variance = (self.square[row] / count.clamp(min=1) - mean.square()).clamp(min=0)
+        deviation = torch.where(count > 1.5, variance.sqrt() + self.eps, torch.ones_like(count))
+        return (x - mean) / deviation
+
+    @property
+    def _statistics(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.count, self.sum, self.square
+
+    def _rows(self, x: Tensor, group: Tensor | None) -> Tensor:
+        if group is None:
+            return torch.zeros(len(x), dtype=torch.long, device=x.device)
+        row = group.to(x.device) + 1
+        return torch.where((row > 0) & (row < len(self.count)), row, torch.zeros_like(row))
+
+    def _add(self, x: Tensor, group: Tensor | None) -> None:
+        x = x.float()
+        self._scatter(self.count, torch.ones(len(x), 1, device=x.device), group)
+        self._scatter(self.sum, x, group)
+        self._scatter(self.square, x.square(), group)
+
+    def _scatter(self, buffer: Tensor, values: Tensor, group: Tensor | None) -> None:
+        """Add values (B, ...) to the rows of their groups, and all of them to row 0."""
+        row = self._rows(values, group)
+        buffer.index_add_(0, row[row > 0], values[row > 0])
+        buffer[0] += values.sum(0)
 
 
 def kaiming_init(module: nn.Module) -> None:

@@ -190,6 +190,8 @@ class GCL(nn.Module):
             s_ori, s_new: (B, 1, h, w) structure images.
             train_encoder: whether gradients of the views reach E_id's parameters.
         """
+        if self.training:
+            self.generator.follow(code)
         e_ori, e_new = self.generator.encode(torch.cat([s_ori, s_new])).chunk(2)
         ori, new = self.generator.decode(torch.cat([e_ori, e_new]), torch.cat([code, code])).chunk(
             2
@@ -253,7 +255,7 @@ class GCL(nn.Module):
             not gan_trains_encoder
         ):  # drawn without E_id's parameters in the graph: once more, with them
             map_new = self.backbone(self.resize(views.new, x.shape[-2:]))
-        f_new = self.heads(map_new, camids=camids)
+        f_new = self.heads(map_new, camids=camids, generated=True)
         # views that are not trusted must not serve as the originals' negatives either
         negatives = options.NEGATIVES if self.view_weight == 1 else "own"
         own, new, ori = view_invariant_loss(
