@@ -1,0 +1,172 @@
+"""A run killed at whatever moment and resumed ends like one that was not, bit for bit."""
+
+import random
+import shutil
+import signal
+
+import pytest
+import torch
+from engine import runs
+from torch import nn
+
+from gcl.engine import checkpoint as module
+from gcl.engine.checkpoint import AtomicCheckpointer, BankState, TrainingState
+from gcl.modeling import MemoryBank
+
+
+# ---------------------------------------------------------------------- files
+@pytest.fixture
+def checkpointer(tmp_path):
+    return AtomicCheckpointer(nn.Linear(2, 2), str(tmp_path))
+
+
+def test_a_checkpoint_holds_the_model_what_was_registered_and_the_rest(checkpointer, tmp_path):
+    state = TrainingState(3, True, 0.5)
+    checkpointer.checkpointables["training_state"] = state
+    checkpointer.save("model_0001", epoch=1)
+    saved = runs.load(tmp_path / "model_0001.pth")
+    assert saved["epoch"] == 1
+    assert saved["training_state"] == {"seed": 3, "view_weight": 0.5}
+    runs.assert_same(saved["model"], dict(checkpointer.model.state_dict()))
+    assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]
+
+
+def test_a_write_that_fails_leaves_the_last_checkpoint_as_it_was(
+    checkpointer, tmp_path, monkeypatch
+):
+    checkpointer.save("model", epoch=1)
+    whole = torch.save
+
+    def disk_full(state, path):
+        whole(state, path)
+        with open(path, "r+b") as file:
+            file.truncate(100)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module.torch, "save", disk_full)
+    for name in ("model", "other"):
+        with pytest.raises(OSError, match="No space"):
+            checkpointer.save(name, epoch=2)
+        assert checkpointer.get_checkpoint_file() == str(tmp_path / "model.pth")
+        assert runs.load(tmp_path / "model.pth")["epoch"] == 1
+    assert not (tmp_path / "other.pth").exists()
+    monkeypatch.undo()
+    checkpointer.save("model", epoch=3)
+    assert runs.load(tmp_path / "model.pth")["epoch"] == 3
+
+
+def test_only_the_main_process_writes(tmp_path):
+    AtomicCheckpointer(nn.Linear(2, 2), str(tmp_path), save_to_disk=False).save("model")
+    AtomicCheckpointer(nn.Linear(2, 2), "").save("model")
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------- states
+def test_the_bank_comes_back():
+    bank, other = MemoryBank(5, 3, 0.2), MemoryBank(5, 3, 0.2)
+    bank.fill(torch.randn(5, 3))
+    bank.labels.copy_(torch.arange(5) - 1)
+    BankState(other).load_state_dict(BankState(bank).state_dict())
+    assert torch.equal(bank.features, other.features) and torch.equal(bank.labels, other.labels)
+
+
+@pytest.mark.parametrize(("images", "dim"), [(6, 3), (5, 4)])
+def test_the_bank_of_another_training_set_is_refused(images, dim):
+    state = BankState(MemoryBank(5, 3, 0.2)).state_dict()
+    with pytest.raises(ValueError, match=r"\(5, 3\).*DATASETS.NAMES") as caught:
+        BankState(MemoryBank(images, dim, 0.2)).load_state_dict(state)
+    assert f"({images}, {dim})" in str(caught.value)
+
+
+@pytest.mark.parametrize(("fixed", "seed"), [(True, 1), (False, 2)])
+def test_a_seed_of_the_configuration_wins_over_the_checkpoint_s(fixed, seed):
+    state = TrainingState(1, fixed, 0.0)
+    state.load_state_dict(TrainingState(2, False, 0.75).state_dict())
+    assert (state.seed, state.view_weight) == (seed, 0.75)
+
+
+# ---------------------------------------------------------------------- runs
+def stopped_after(finished, out, epoch):
+    """``out`` as a run leaves it that was killed in the epoch after ``epoch``."""
+    out.mkdir()
+    name = f"model_{epoch:04d}.pth"
+    shutil.copy(finished / name, out)
+    (out / "last_checkpoint").write_text(name)
+
+
+def assert_finished_alike(out, finished):
+    runs.assert_same(runs.load(out / "model_final.pth"), runs.load(finished / "model_final.pth"))
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_resumed_after_each_epoch(toy, finished, tmp_path, epoch):
+    """From the middle of each phase and from its end."""
+    out = tmp_path / "run"
+    stopped_after(finished, out, epoch)
+    torch.rand(epoch + 3)  # the process has another past
+    trainer = runs.train(out, toy, resume=True)
+    assert trainer.start_epoch == epoch + 1
+    assert_finished_alike(out, finished)
+
+
+def test_without_resume_a_run_starts_anew(toy, finished, tmp_path):
+    out = tmp_path / "run"
+    stopped_after(finished, out, 3)
+    trainer = runs.train(out, toy, GCL__PHASES=("contrast",), GCL__CONTRAST__EPOCHS=1)
+    assert trainer.start_epoch == 0
+
+
+def test_a_seed_drawn_by_the_run_is_kept(toy, tmp_path):
+    """SEED -1, two epochs of contrast: whole, and resumed after the first."""
+    options = {"GCL__PHASES": ("contrast",), "SEED": -1}
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    runs.train(whole, toy, **options)
+    stopped_after(whole, out, 0)
+    runs.train(out, toy, resume=True, **options)
+    assert_finished_alike(out, whole)
+
+
+def test_a_finished_run_has_nothing_to_resume(toy, finished, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(finished / "model_final.pth", out)
+    (out / "last_checkpoint").write_text("model_final.pth")
+    runs.train(out, toy, resume=True)
+    assert runs.checkpoints(out) == {"model_final.pth"}
+
+
+@pytest.mark.parametrize("save", [0, 1, 4])
+def test_killed_in_the_middle_of_writing_a_checkpoint(toy, finished, tmp_path, save):
+    """The first one, model_best of the first phase, and one of the generator phase."""
+    out = tmp_path / "run"
+    process = runs.launch(runs.train_and_die, out, str(toy), save)
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL
+    halves = list(out.glob("*.tmp"))
+    assert len(halves) == 1
+    with pytest.raises(Exception):  # noqa: B017  whatever torch says of half a file
+        runs.load(halves[0])
+    for path in out.glob("*.pth"):
+        runs.load(path)
+    runs.train(out, toy, resume=True)
+    assert_finished_alike(out, finished)
+
+
+def test_killed_again_and_again_at_random_moments(toy, finished, tmp_path):
+    out = tmp_path / "run"
+    moments = random.Random()
+    kills, history = 0, []
+    while not (out / "model_final.pth").exists():
+        before, pause = runs.checkpoints(out), moments.uniform(0, 0.4)
+        process = runs.start(out, toy, resume=True)
+        # not before it has got on, or this would never end
+        if runs.kill_when(process, lambda b=before: len(runs.checkpoints(out)) > len(b), pause):
+            kills += 1
+        history.append((sorted(before), pause, process.exitcode))
+        assert process.exitcode in (0, -signal.SIGKILL), (out / "errors").read_text()[-2000:]
+        assert len(history) < 12, history
+    assert kills > 0, history
+    if process.exitcode != 0:  # killed after the last checkpoint
+        runs.train(out, toy, resume=True)
+    assert_finished_alike(out, finished)

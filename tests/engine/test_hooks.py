@@ -1,0 +1,375 @@
+"""What happens around the steps, hook by hook, with the rest of the trainer played by stand-ins."""
+
+import itertools
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from engine import runs
+
+from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
+from gcl.engine import hooks
+from gcl.engine.phases import Place
+from gcl.engine.readiness import Readiness
+from gcl.modeling import MemoryBank
+
+N = 24
+
+
+class Plan:
+    """Epochs 0 and 1 contrast, 2 and 3 generator, 4 and 5 joint."""
+
+    def place(self, epoch):
+        phase = ("contrast", "generator", "joint")[epoch // 2]
+        return Place(phase, epoch % 2, epoch % 2 == 0, epoch % 2 == 1)
+
+
+class Storage:
+    def __init__(self):
+        self.scalars = {}
+
+    def put_scalars(self, smoothing_hint, **scalars):
+        assert not smoothing_hint
+        self.scalars |= scalars
+
+
+def groups_of_three():
+    """8 people of 3 images each, far apart."""
+    torch.manual_seed(0)
+    centres = torch.eye(8).repeat_interleave(3, 0)
+    return centres + 0.01 * torch.randn(N, 8)
+
+
+@pytest.fixture
+def trainer(toy, tmp_path):
+    bank = MemoryBank(N, 8, 0.2)
+    bank.fill(groups_of_three())
+    train_set = SimpleNamespace(
+        usable=list(range(N)), feature_loader=lambda: "loader", dataset=lambda phase: phase
+    )
+    return SimpleNamespace(
+        cfg=runs.config(tmp_path, toy),
+        epoch=0,
+        plan=Plan(),
+        gcl=SimpleNamespace(bank=bank, device=torch.device("cpu")),
+        state=SimpleNamespace(seed=7, view_weight=0.25),
+        storage=Storage(),
+        train_set=train_set,
+        iters_per_epoch=6,
+    )
+
+
+def label_hook(trainer, toy, tmp_path, identities=None, **changes):
+    options = {"GCL__LABELS__K1": 3, "GCL__LABELS__K2": 1, "GCL__LABELS__MIN_SAMPLES": 2}
+    cfg = runs.config(tmp_path, toy, **(options | changes))
+    hook = hooks.PseudoLabelHook(cfg, identities)
+    hook.trainer = trainer
+    return hook
+
+
+@pytest.fixture
+def build(trainer, toy, tmp_path):
+    def build(identities=None, **changes):
+        return label_hook(trainer, toy, tmp_path, identities, **changes)
+
+    return build
+
+
+# ---------------------------------------------------------------------- pseudo labels
+def test_clusters_become_labels(trainer, build):
+    build().before_epoch()
+    assert trainer.gcl.bank.labels.tolist() == [person for person in range(8) for _ in range(3)]
+    scalars = trainer.storage.scalars
+    assert scalars["labels/clusters"] == 8 and scalars["labels/outliers"] == 0
+    assert scalars["labels/eps"] == pytest.approx(0.6)
+    assert "labels/precision" not in scalars  # nobody knows the truth
+
+
+def test_the_truth_is_logged_when_it_exists_and_changes_nothing(trainer, build):
+    truth = np.arange(N) // 6
+    build(truth).before_epoch()
+    assert trainer.gcl.bank.labels.max() == 7
+    scalars = trainer.storage.scalars
+    assert scalars["labels/precision"] == 1
+    assert scalars["labels/recall"] == pytest.approx(8 * 3 / (4 * 15))
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_the_generator_phase_has_no_use_for_labels(trainer, build, epoch):
+    trainer.epoch = epoch
+    build().before_epoch()
+    assert (trainer.gcl.bank.labels == -1).all() and not trainer.storage.scalars
+
+
+NO_CLUSTER = {"GCL__LABELS__MIN_SAMPLES": 4}  # of three images a person
+ONE_CLUSTER = "one cluster"
+
+
+def spoil(trainer, build, how):
+    if how == ONE_CLUSTER:
+        trainer.gcl.bank.fill(torch.ones(N, 8))
+        return build()
+    return build(**NO_CLUSTER)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("no cluster", ("no cluster", "raise GCL.LABELS.EPS", "MIN_SAMPLES", "MODEL.WEIGHTS")),
+        (ONE_CLUSTER, ("everything into one cluster", "lower GCL.LABELS.EPS")),
+    ],
+)
+def test_useless_clusters_stop_a_run_that_never_had_labels(trainer, build, how, words):
+    with pytest.raises(hooks.NoClusterError) as caught:
+        spoil(trainer, build, how).before_epoch()
+    message = str(caught.value)
+    assert all(word in message for word in words) and "\n" not in message
+
+
+@pytest.mark.parametrize("how", ["no cluster", ONE_CLUSTER])
+def test_useless_clusters_leave_the_labels_of_the_epoch_before(trainer, build, how, caplog):
+    old = torch.arange(N) // 2 - 1  # with outliers
+    trainer.gcl.bank.labels.copy_(old)
+    hook = spoil(trainer, build, how)
+    with caplog.at_level(logging.WARNING, "gcl.engine.hooks"):
+        hook.before_epoch()
+    assert torch.equal(trainer.gcl.bank.labels, old)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert how.split()[-1] in warnings[0] and "epoch before" in warnings[0]
+    assert trainer.storage.scalars["labels/clusters"] == (how == ONE_CLUSTER)
+
+
+def test_fewer_images_than_k1_is_a_warning_with_the_remedy(trainer, build, caplog):
+    with caplog.at_level(logging.WARNING, "gcl.engine.hooks"):
+        build(GCL__LABELS__K1=N + 1, GCL__LABELS__EPS=0.9).before_epoch()
+    text = caplog.text
+    assert f"Only {N} training images" in text and f"K1 {N + 1}" in text and "lower K1" in text
+    caplog.clear()
+    build(GCL__LABELS__K1=N, GCL__LABELS__EPS=0.9)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("features", "epoch", "refilled"),
+    [("fresh", 1, True), ("fresh", 5, True), ("fresh", 0, False), ("bank", 1, False)],
+)
+def test_fresh_features_come_from_a_pass_of_their_own(
+    trainer, build, monkeypatch, features, epoch, refilled
+):
+    fresh = groups_of_three().flip(0)
+    monkeypatch.setattr(hooks, "extract_features", lambda model, loader: fresh)
+    before = trainer.gcl.bank.features.clone()
+    trainer.epoch = epoch
+    build(GCL__LABELS__FEATURES=features).before_epoch()
+    expected = torch.nn.functional.normalize(fresh, dim=1) if refilled else before
+    assert torch.equal(trainer.gcl.bank.features, expected)
+
+
+# ---------------------------------------------------------------------- quality of clusters
+def pair_counts(truth, labels):
+    """Same in both, only in labels, only in truth, in neither; an outlier is never "same"."""
+    both = only_labels = only_truth = neither = 0
+    for i, j in itertools.combinations(range(len(truth)), 2):
+        together = labels[i] == labels[j] != -1
+        same = truth[i] == truth[j]
+        both += together and same
+        only_labels += together and not same
+        only_truth += same and not together
+        neither += not same and not together
+    return both, only_labels, only_truth, neither
+
+
+def quality_oracle(truth, labels):
+    a, b, c, d = pair_counts(truth, labels)
+    index = 1.0
+    if b or c:  # Hubert and Arabie's index, by pairs
+        index = 2 * (a * d - b * c) / ((a + b) * (b + d) + (a + c) * (c + d))
+    return {"precision": a / max(a + b, 1), "recall": a / max(a + c, 1), "rand_index": index}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cluster_quality_counts_pairs(seed):
+    rng = np.random.default_rng(seed)
+    truth, labels = rng.integers(0, 6, 40), rng.integers(-1, 5, 40)
+    assert hooks.cluster_quality(truth, labels) == pytest.approx(quality_oracle(truth, labels))
+
+
+@pytest.mark.parametrize(
+    ("truth", "labels"),
+    [
+        ([0, 0, 1, 1], [5, 5, 2, 2]),
+        ([0, 0, 1, 1], [-1, -1, -1, -1]),
+        ([0, 0, 1, 1], [0, 0, 0, 0]),
+        ([0, 1, 2, 3], [-1, -1, -1, -1]),
+        ([3], [0]),
+    ],
+)
+def test_cluster_quality_at_the_edges(truth, labels):
+    truth, labels = np.array(truth), np.array(labels)
+    before = labels.copy()
+    assert hooks.cluster_quality(truth, labels) == pytest.approx(quality_oracle(truth, labels))
+    assert (labels == before).all()
+
+
+# ---------------------------------------------------------------------- phases
+class Model(SimpleNamespace):
+    def set_phase(self, phase):
+        self.phase = phase
+
+
+@pytest.fixture
+def phase_hook(trainer, monkeypatch):
+    monkeypatch.setattr(hooks, "extract_features", lambda model, loader: torch.eye(N)[:, :8] + 1)
+    trainer.gcl = Model(bank=trainer.gcl.bank)
+    trainer.begun, trainer.applied = [], []
+    trainer.optimizer = SimpleNamespace(begin=trainer.begun.append)
+    trainer.schedule = SimpleNamespace(apply=trainer.applied.append)
+    hook = hooks.PhaseHook()
+    hook.trainer = trainer
+    return hook
+
+
+def test_a_phase_begins_once_and_goes_on(trainer, phase_hook):
+    for trainer.epoch in range(6):
+        trainer.gcl.bank.features.zero_()
+        phase_hook.before_epoch()
+        assert trainer.gcl.phase == Plan().place(trainer.epoch).phase
+        assert trainer.gcl.view_weight == (0.25 if trainer.epoch >= 4 else 1)
+        filled = bool(trainer.gcl.bank.features.any())
+        assert filled == (trainer.epoch % 2 == 0)
+    assert trainer.begun == ["contrast", "generator", "joint"]
+    assert trainer.applied == list(range(6))
+
+
+def test_random_numbers_of_an_epoch_follow_from_seed_epoch_and_rank(
+    trainer, phase_hook, monkeypatch
+):
+    def numbers(epoch, seed=7, rank=0):
+        trainer.epoch, trainer.state.seed = epoch, seed
+        monkeypatch.setattr(hooks.comm, "get_rank", lambda: rank)
+        phase_hook.before_epoch()
+        return torch.rand(()).item(), np.random.rand()  # noqa: NPY002
+
+    first = numbers(1)
+    torch.rand(5)  # whatever came before
+    assert numbers(1) == first
+    others = [numbers(2), numbers(1, seed=8), numbers(1, rank=1)]
+    for values in zip(first, *others, strict=True):
+        assert len(set(values)) == 4
+
+
+# ---------------------------------------------------------------------- loaders
+@pytest.fixture
+def load(trainer):
+    def load(epoch, usable=range(N), labels=None):
+        made = []
+        trainer.epoch = epoch
+        trainer.train_set.usable = list(usable)
+        labels = torch.arange(N) // 3 if labels is None else labels
+        trainer.gcl.bank.labels.copy_(labels)
+        trainer.train_set.train_loader = lambda phase, sampler: (phase, sampler)
+        trainer.use_loader = made.append
+        hook = hooks.LoaderHook()
+        hook.trainer = trainer
+        hook.before_epoch()
+        ((phase, sampler),) = made
+        assert phase == Plan().place(epoch).phase
+        return sampler
+
+    return load
+
+
+def test_contrast_draws_labelled_images_by_class(load):
+    labels = torch.arange(N) // 3
+    labels[9:12] = -1
+    sampler = load(0, usable=[0], labels=labels)
+    assert isinstance(sampler, PseudoLabelSampler)
+    drawn = list(sampler)
+    assert len(drawn) == 6 * 8  # GCL.CONTRAST.IMS_PER_BATCH
+    assert set(drawn) == set(range(N)) - {9, 10, 11}
+    pairs = [(drawn[i] // 3, drawn[i + 1] // 3) for i in range(0, 8, 2)]  # NUM_INSTANCE 2
+    assert all(a == b for a, b in pairs)
+
+
+def test_the_generator_draws_all_that_have_a_structure(load):
+    sampler = load(2, usable=range(5, N), labels=torch.full((N,), -1))
+    assert isinstance(sampler, ShuffleSampler)
+    drawn = list(sampler)
+    assert len(drawn) == 6 * 4  # SOLVER.IMS_PER_BATCH
+    assert set(drawn) == set(range(5, N))
+
+
+def test_joint_draws_labelled_images_that_have_a_structure(load):
+    labels = torch.arange(N) // 3
+    labels[23] = -1
+    sampler = load(4, usable=range(15, N), labels=labels)
+    assert isinstance(sampler, PseudoLabelSampler)
+    assert set(sampler) == set(range(15, 23))
+
+
+def test_epochs_differ_and_an_epoch_does_not(load):
+    for one, other in ((0, 1), (2, 3), (4, 5)):
+        assert list(load(one)) == list(load(one)) != list(load(other))
+
+
+# ---------------------------------------------------------------------- the others
+def test_memory_is_updated_after_each_step(trainer):
+    calls = []
+    trainer.gcl.update_memory = lambda: calls.append(1)
+    hook = hooks.MemoryHook()
+    hook.trainer = trainer
+    hook.after_step()
+    hook.after_step()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("rule", "weight"), [("off", 1.0), ("gate", 0.0), ("ramp", 0.3 / 0.5)])
+def test_readiness_sets_the_weight_of_the_views(trainer, toy, tmp_path, monkeypatch, rule, weight):
+    measured = Readiness(0.3, 2.0, 3.0, 0.5, 0.75)
+    asked = []
+    monkeypatch.setattr(
+        hooks, "measure_readiness", lambda *args, **kwargs: asked.append(args) or measured
+    )
+    cfg = runs.config(
+        tmp_path, toy, GCL__JOINT__READINESS=rule, GCL__JOINT__READINESS_THRESHOLD=0.5
+    )
+    hook = hooks.ReadinessHook(cfg, num_images=4)
+    hook.trainer = trainer
+    for trainer.epoch in (0, 1):
+        hook.after_epoch()
+    assert not asked and trainer.state.view_weight == 0.25
+    for trainer.epoch in range(2, 6):
+        hook.after_epoch()
+    assert len(asked) == 4
+    assert asked[0][1:3] == ("generator", [0, 7, 15, 23])
+    assert trainer.state.view_weight == weight
+    assert trainer.storage.scalars["readiness/score"] == 0.3
+    assert trainer.storage.scalars["readiness/view_weight"] == weight
+
+
+@pytest.mark.parametrize(
+    ("period", "epochs"), [(0, [1, 3, 5]), (1, [0, 1, 2, 3, 4, 5]), (3, [1, 2, 3, 5])]
+)
+def test_evaluation_at_the_end_of_each_phase(trainer, monkeypatch, period, epochs):
+    monkeypatch.setattr(hooks, "extract_features", lambda *args, **kwargs: None)
+    evaluated = []
+    hook = hooks.PhaseEvalHook(period, lambda: evaluated.append(trainer.epoch))
+    hook.trainer = trainer
+    for trainer.epoch in range(6):
+        hook.after_epoch()
+    hook.after_train()
+    assert evaluated == epochs
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 9])
+def test_spread(count):
+    indices = [10, 11, 12, 13, 14, 15, 16]
+    chosen = hooks.spread(indices, count)
+    assert len(chosen) == min(count, 7) == len(set(chosen))
+    assert chosen == sorted(chosen) and set(chosen) <= set(indices)
+    if 1 < count < 7:
+        gaps = np.diff(chosen)
+        assert chosen[0] == 10 and chosen[-1] == 16 and gaps.max() - gaps.min() <= 1

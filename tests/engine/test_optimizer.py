@@ -1,0 +1,143 @@
+"""One optimizer for the toolbox, two inside: E_id's and Adam of E_str, G and D."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from engine import runs
+from fastreid.modeling import build_model
+
+from gcl.engine.optimizer import PhaseOptimizer
+
+
+@pytest.fixture
+def build(toy, tmp_path):
+    def build(phase="contrast", **changes):
+        torch.manual_seed(0)
+        cfg = runs.config(tmp_path, toy, **changes)
+        model = build_model(cfg)
+        return model, PhaseOptimizer(cfg, model, phase)
+
+    return build
+
+
+def encoder_of(model):
+    modules = (model.backbone, model.heads)
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def gradients(parameters, seed=0):
+    torch.manual_seed(seed)
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+
+
+def kind(optimizer):
+    return type(optimizer._encoder_optimizer).__name__
+
+
+def test_every_trained_parameter_is_in_one_group_of_its_own_part(build):
+    model, optimizer = build(GCL__CONTRAST__BASE_LR=0.03, GCL__GENERATOR__BASE_LR=0.002)
+    encoder = [id(p) for group in optimizer.encoder_groups for p in group["params"]]
+    assert sorted(encoder) == sorted(map(id, encoder_of(model)))
+    assert {group["lr"] for group in optimizer.encoder_groups} == {0.03}
+    rest = [group for group in optimizer.param_groups if group not in optimizer.encoder_groups]
+    other = [id(p) for group in rest for p in group["params"]]
+    views = [*model.generator.parameters(), *model.discriminator.parameters()]
+    assert sorted(other) == sorted(map(id, views))
+    assert [(g["lr"], g["betas"], g["weight_decay"]) for g in rest] == [(0.002, (0, 0.999), 5e-4)]
+
+
+def test_parameters_that_the_toolbox_never_trains_are_left_out(build):
+    model, optimizer = build()
+    grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert id(model.heads.weight) not in grouped  # the classifier that GCL does not have
+    assert id(model.heads.bottleneck[-1].bias) not in grouped  # of the BN neck
+
+
+def test_without_a_generator_there_is_one_optimizer(build):
+    model, optimizer = build(GCL__PHASES=("contrast",))
+    assert optimizer.param_groups == optimizer.encoder_groups
+    assert "generator" not in optimizer.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind_of", "rate"), [("contrast", "Adam", 0.01), ("joint", "SGD", 0.02)]
+)
+def test_each_phase_has_its_own_encoder_optimizer(build, phase, kind_of, rate):
+    _, optimizer = build(phase, GCL__CONTRAST__BASE_LR=0.01, SOLVER__BASE_LR=0.02)
+    assert kind(optimizer) == kind_of
+    assert {group["initial_lr"] for group in optimizer.encoder_groups} == {rate}
+    if kind_of == "SGD":
+        assert all(g["momentum"] == 0.9 and g["nesterov"] for g in optimizer.encoder_groups)
+
+
+def test_begin_forgets_the_momentum_of_the_phase_before_and_keeps_adam_of_the_generator(build):
+    model, optimizer = build()
+    gradients([*encoder_of(model), *model.generator.parameters()])
+    optimizer.step()
+    assert optimizer._encoder_optimizer.state and optimizer._generator.state
+    optimizer.begin("joint")
+    assert not optimizer._encoder_optimizer.state
+    assert optimizer._generator.state
+
+
+def test_the_generator_phase_leaves_the_encoder_optimizer_alone(build):
+    model, optimizer = build()
+    gradients(encoder_of(model))
+    optimizer.step()
+    before = optimizer._encoder_optimizer
+    optimizer.begin("generator")
+    assert optimizer._encoder_optimizer is before and before.state
+
+
+def test_what_has_no_gradient_does_not_move_not_even_by_weight_decay(build):
+    model, optimizer = build()
+    gradients([*model.parameters()])
+    optimizer.step()  # momentum exists now
+    optimizer.zero_grad()
+    gradients(model.generator.parameters())
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    state = optimizer._encoder_optimizer.state_dict()["state"]
+    state = {k: {n: t.clone() for n, t in v.items()} for k, v in state.items()}
+    optimizer.step()
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, weights[k])}
+    assert moved and all(name.startswith("generator.") for name in moved)
+    runs.assert_same(state, optimizer._encoder_optimizer.state_dict()["state"])
+
+
+def test_zero_grad_drops_all_gradients(build):
+    model, optimizer = build()
+    gradients(model.parameters())
+    optimizer.zero_grad()
+    grouped = [p for group in optimizer.param_groups for p in group["params"]]
+    assert all(p.grad is None for p in grouped)
+
+
+ORDERS = [
+    ("contrast", "generator", "joint"),
+    ("contrast", "joint", "generator"),  # in "generator" the encoder's optimizer is joint's
+    ("generator", "contrast", "joint"),
+]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_loaded_state_goes_on_like_the_original(build, order, length):
+    model, optimizer = build(order[0], GCL__PHASES=order)
+    for i, phase in enumerate(order[:length]):
+        optimizer.begin(phase)
+        trained = model.generator.parameters() if phase == "generator" else model.parameters()
+        gradients(trained, seed=i)
+        optimizer.step()
+        optimizer.zero_grad()
+    copy, loaded = build(order[0], GCL__PHASES=order)
+    copy.load_state_dict(model.state_dict())
+    loaded.load_state_dict(deepcopy(optimizer.state_dict()))  # a checkpoint shares no memory
+    assert loaded.phase == optimizer.phase == order[length - 1]
+    assert kind(loaded) == kind(optimizer)
+    for m, o in ((model, optimizer), (copy, loaded)):
+        gradients(m.parameters(), seed=9)
+        o.step()
+    runs.assert_same(dict(model.state_dict()), dict(copy.state_dict()))
+    runs.assert_same(optimizer.state_dict(), loaded.state_dict())
