@@ -1,0 +1,204 @@
+"""From a Market-1501 folder to items, data sets of each phase and batches."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from gcl.config import ConfigError
+from gcl.data.build import TrainingSet, camera_number, load_dataset, phase_batch_size, seed_of
+from gcl.data.sampler import ShuffleSampler
+from gcl.structure.store import MissingStructureError
+
+
+@pytest.fixture
+def cfg(tiny_cfg, market_data, tmp_path, write_renders):
+    """All three phases on the folder of ``market_data``, every image with renders."""
+    root = write_renders(tmp_path / "meshes", market_data)
+    return tiny_cfg("DATASETS.NAMES", ("Market1501",), "GCL.STRUCTURE.DIR", root)
+
+
+@pytest.mark.parametrize(
+    ("camera", "number"),
+    [
+        ("market1501_0", 0),
+        ("market1501_5", 5),
+        ("dukemtmc_7", 7),
+        ("msmt17_14", 14),
+        ("market1501_test_3", 3),
+        ("thermalworld_cam0", 0),
+        (4, 4),
+        ("12", 12),
+    ],
+)
+def test_camera_numbers_are_those_of_test_batches(camera, number):
+    assert camera_number(camera) == number
+
+
+def test_items_are_paths_and_cameras_in_the_order_of_names(cfg, market_data):
+    train_set = TrainingSet(cfg)
+    assert len(train_set) == 8
+    assert [os.path.basename(path) for path, _ in train_set.items] == market_data
+    # c1 and c2 of the file names are cameras 0 and 1 of the toolbox
+    assert [camera for _, camera in train_set.items] == [0, 1] * 4
+    assert train_set.usable == list(range(8))
+
+
+def test_the_order_does_not_depend_on_the_file_system(cfg, monkeypatch):
+    plain, listing, orders = TrainingSet(cfg), glob.glob, set()
+    for seed in range(3):
+
+        def shuffled(*args: object, seed: int = seed, **kwargs: object) -> list[str]:
+            found = sorted(listing(*args, **kwargs))
+            random.Random(seed).shuffle(found)
+            orders.add(tuple(found))
+            return found
+
+        monkeypatch.setattr(glob, "glob", shuffled)
+        again = TrainingSet(cfg)
+        assert again.items == plain.items
+        np.testing.assert_array_equal(again.identities, plain.identities)
+    assert len({order for order in orders if len(order) == 8}) > 1
+
+
+@pytest.mark.parametrize("phase", ["contrast", "generator", "joint"])
+def test_identities_are_not_in_what_training_reads(cfg, market_data, phase):
+    """Only the file name carries the person; every target is -1."""
+    train_set = TrainingSet(cfg)
+    assert [len(item) for item in train_set.items] == [2] * 8
+    # known for the log alone: two images of each of four people
+    assert train_set.identities.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    dataset = train_set.dataset(phase)
+    assert dataset.num_classes == 0
+    held = [value for value in vars(dataset).values() if value is not train_set.structures]
+    assert not any(value is train_set or value is train_set.identities for value in held)
+    for i in range(8):
+        item = dataset[i]
+        assert item["targets"] == -1
+        numbers = {k: v for k, v in item.items() if not torch.is_tensor(v) and k != "img_paths"}
+        assert numbers == {"targets": -1, "camids": i % 2, "indices": i}
+
+
+@pytest.mark.parametrize(
+    ("phase", "pairs", "extra"),
+    [
+        ("contrast", (), set()),
+        ("generator", (), {"structure_ori", "structure_new"}),
+        ("joint", (), {"structure_ori", "structure_new"}),
+        ("joint", ("GCL.JOINT.AUGMENT", True), {"structure_ori", "structure_new", "images_aug"}),
+        ("generator", ("GCL.JOINT.AUGMENT", True), {"structure_ori", "structure_new"}),
+    ],
+)
+def test_batches_of_each_phase_through_the_toolbox_loader(cfg, phase, pairs, extra):
+    cfg.merge_from_list(["GCL.GENERATOR.SIZE", [32, 16], *pairs])
+    train_set = TrainingSet(cfg)
+    sampler = ShuffleSampler(train_set.usable, 4, 2, seed=0)
+    loader = train_set.train_loader(phase, sampler)
+    batches = list(loader)
+    assert len(batches) == 2
+    order = list(sampler)
+    for number, batch in enumerate(batches):
+        assert set(batch) == {"images", "targets", "camids", "img_paths", "indices"} | extra
+        indices = order[4 * number : 4 * number + 4]
+        assert batch["indices"].tolist() == indices
+        assert batch["img_paths"] == [train_set.items[i][0] for i in indices]
+        assert batch["camids"].tolist() == [train_set.items[i][1] for i in indices]
+        assert batch["targets"].tolist() == [-1] * 4
+        for key in extra:
+            size = (3, 64, 32) if key == "images_aug" else (1, 32, 16)
+            assert batch[key].shape == (4, *size)
+        assert batch["images"].shape == (4, 3, 64, 32)
+        assert batch["images"].max() > 1  # 0-255
+
+
+def test_the_generator_phase_is_augmented_only_on_request(cfg):
+    """No augmentation but normalisation in phases 2 and 3; then flips of all images alike."""
+    cfg.merge_from_list(
+        [
+            "INPUT.FLIP.ENABLED",
+            True,
+            "INPUT.FLIP.PROB",
+            1.0,
+            "INPUT.PADDING.ENABLED",
+            False,
+            "INPUT.REA.ENABLED",
+            False,
+        ]
+    )
+    plain = TrainingSet(cfg).dataset("generator")[0]
+    cfg.GCL.GENERATOR.AUGMENT = True
+    flipped = TrainingSet(cfg).dataset("generator")[0]
+    for key in ("images", "structure_ori"):
+        assert torch.equal(flipped[key], plain[key].flip(-1))
+    contrast = TrainingSet(cfg).dataset("contrast")[0]
+    assert torch.equal(contrast["images"], plain["images"].flip(-1))
+
+
+def test_batch_sizes_of_phases(tiny_cfg):
+    cfg = tiny_cfg("GCL.CONTRAST.IMS_PER_BATCH", 6, "SOLVER.IMS_PER_BATCH", 4)
+    assert [phase_batch_size(cfg, p) for p in ("contrast", "generator", "joint")] == [6, 4, 4]
+
+
+def test_the_feature_loader_reads_all_images_in_order_without_augmentation(cfg):
+    cfg.merge_from_list(["INPUT.FLIP.ENABLED", True, "INPUT.FLIP.PROB", 1.0])
+    train_set = TrainingSet(cfg)
+    batches = list(train_set.feature_loader())
+    assert torch.cat([b["indices"] for b in batches]).tolist() == list(range(8))
+    images = torch.cat([b["images"] for b in batches])
+    for i in range(8):
+        assert torch.equal(images[i], train_set.dataset("generator")[i]["images"])
+
+
+def test_structures_are_not_asked_for_by_the_contrast_phase(tiny_cfg, market_data):
+    train_set = TrainingSet(
+        tiny_cfg("DATASETS.NAMES", ("Market1501",), "GCL.PHASES", ("contrast",))
+    )
+    assert train_set.structures is None
+    assert train_set.usable == list(range(8))
+
+
+def test_images_without_structures_stop_or_are_skipped(cfg, market_data, caplog):
+    render = os.path.join(cfg.GCL.STRUCTURE.DIR, "train", "render_90")
+    for name in market_data[1:3]:
+        os.remove(os.path.join(render, name))
+    with pytest.raises(MissingStructureError, match=f"2 of 8.*{market_data[1]}, {market_data[2]}"):
+        TrainingSet(cfg)
+    cfg.GCL.STRUCTURE.MISSING = "skip"
+    with caplog.at_level(logging.WARNING, "gcl"):
+        train_set = TrainingSet(cfg)
+    assert train_set.usable == [0, 3, 4, 5, 6, 7]
+    assert len(train_set) == 8  # the contrast phase has them all
+    assert "2 of 8 training images have no structure" in caplog.text
+
+
+def test_fewer_images_than_a_batch(cfg):
+    cfg.SOLVER.IMS_PER_BATCH = 9
+    with pytest.raises(
+        ConfigError, match=r"DATASETS.NAMES.*8 training images.*SOLVER.IMS_PER_BATCH 9"
+    ):
+        TrainingSet(cfg)
+
+
+def test_an_unknown_data_set_is_named():
+    with pytest.raises(ConfigError, match="DATASETS.NAMES.*'Markt1501'"):
+        load_dataset("Markt1501")
+
+
+def test_a_data_set_that_is_not_there_is_named_with_its_folder(market_data, tmp_path):
+    shutil.rmtree(tmp_path / "datasets" / "Market-1501-v15.09.15" / "query")
+    with pytest.raises(ConfigError, match=f"Market1501.*query.*FASTREID_DATASETS = {tmp_path}"):
+        load_dataset("Market1501")
+
+
+def test_seeds_differ_by_epoch_and_rank_and_fit_32_bits():
+    seeds = {seed_of(s, e, r) for s in range(5) for e in range(5) for r in range(3)}
+    assert len(seeds) == 75
+    assert all(0 <= s < 2**32 for s in seeds)
+    assert seed_of(1, 2, 0) == seed_of(1, 2)

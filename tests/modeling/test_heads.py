@@ -1,0 +1,115 @@
+"""The identity head against the toolbox's embedding head; part code; cameras."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fastreid.modeling.heads import build_heads
+from fastreid.modeling.heads.embedding_head import EmbeddingHead
+from torch import Tensor
+
+from gcl.modeling import IdentityHead
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def randomise_buffers(head: torch.nn.Module) -> None:
+    """Running statistics that matter: not mean 0 and variance 1."""
+    g = torch.Generator().manual_seed(3)
+    for name, value in head.named_buffers():
+        if name.endswith("running_mean"):
+            value.copy_(torch.randn(value.shape, generator=g))
+        elif name.endswith("running_var"):
+            value.copy_(0.5 + torch.rand(value.shape, generator=g))
+
+
+# ---- parity with the toolbox
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        (),
+        ("MODEL.HEADS.EMBEDDING_DIM", 6),
+        ("MODEL.HEADS.WITH_BNNECK", False),
+        ("MODEL.HEADS.POOL_LAYER", "GeneralizedMeanPooling"),
+        ("MODEL.HEADS.NUM_CLASSES", 7),
+    ],
+)
+def test_evaluation_is_that_of_the_toolbox_head_on_the_same_weights(tiny_cfg, pairs):
+    cfg = tiny_cfg(*pairs)
+    ours, theirs = build_heads(cfg).eval(), EmbeddingHead(cfg).eval()
+    assert isinstance(ours, IdentityHead)
+    randomise_buffers(ours)
+    theirs.load_state_dict(ours.state_dict())  # strict: the same names and shapes
+    features = draw(3, 16, 8, 4).abs()
+    assert torch.equal(ours(features), theirs(features))
+    assert ours(features).shape == (3, ours.embedding_dim)
+
+
+def test_embedding_dim_is_that_of_the_output(tiny_cfg):
+    assert IdentityHead(tiny_cfg()).embedding_dim == 16
+    assert IdentityHead(tiny_cfg("MODEL.HEADS.EMBEDDING_DIM", 6)).embedding_dim == 6
+
+
+def test_training_returns_the_embedding_after_the_neck(tiny_cfg):
+    """f = (pooled - batch mean) / batch deviation, for a fresh BN neck."""
+    head = IdentityHead(tiny_cfg()).train()
+    features = draw(5, 16, 8, 4)
+    pooled = features.mean((2, 3))
+    wanted = (pooled - pooled.mean(0)) / (pooled.var(0, unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(head(features), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_unused_classifier_does_not_train(tiny_cfg):
+    head = IdentityHead(tiny_cfg("MODEL.HEADS.NUM_CLASSES", 7))
+    assert not head.weight.requires_grad
+
+
+# ---- part code
+@pytest.mark.parametrize(("height", "parts"), [(8, 4), (16, 4), (6, 4), (4, 4), (3, 1), (2, 4)])
+def test_part_code_is_the_mean_of_each_stripe(tiny_cfg, height, parts):
+    """Stripe p of P covers rows floor(p h / P) to ceil((p + 1) h / P)."""
+    head = IdentityHead(tiny_cfg("GCL.GENERATOR.NUM_PARTS", parts))
+    features = draw(2, 16, height, 4)
+    code = head.part_code(features)
+    assert code.shape == (2, parts, 16)
+    for p in range(parts):
+        rows = features[:, :, p * height // parts : -(-(p + 1) * height // parts)]
+        torch.testing.assert_close(code[:, p], rows.mean((2, 3)))
+
+
+# ---- cameras
+def test_only_original_views_in_training_move_the_statistics(tiny_cfg):
+    head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True))
+    maps, camids = draw(4, 16, 8, 4), torch.tensor([0, 0, 1, 1])
+    head.camera_norm.fit(head.pool(maps), camids)
+    before = [b.clone() for b in head.camera_norm.buffers()]
+
+    def moved() -> bool:
+        return not all(map(torch.equal, before, head.camera_norm.buffers()))
+
+    head.eval()(1 + maps, camids=camids)
+    assert not moved()
+    head.train()(1 + maps, camids=camids, generated=True)
+    assert not moved()
+    head.train()(1 + maps, camids=camids)
+    assert moved()
+
+
+def test_head_standardises_pooled_features_before_the_neck(tiny_cfg):
+    head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True)).eval()
+    randomise_buffers(head.bottleneck)
+    maps, camids = draw(6, 16, 8, 4), torch.tensor([0, 0, 0, 1, 1, 1])
+    pooled = head.pool(maps)
+    torch.testing.assert_close(pooled, maps.mean((2, 3)))
+    head.camera_norm.fit(pooled, camids)
+    wanted = head.bottleneck(head.camera_norm(pooled, camids)[..., None, None])[..., 0, 0]
+    assert torch.equal(head(maps, camids=camids), wanted)
+    assert not torch.equal(head(maps, camids=camids), head(maps, camids=1 - camids))
+
+
+def test_camera_norm_without_camids_is_an_error_that_says_so(tiny_cfg):
+    head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True))
+    with pytest.raises(ValueError, match="GCL.CAMERA_NORM.*camids"):
+        head(draw(2, 16, 8, 4))

@@ -1,0 +1,156 @@
+"""Standardisation by running statistics of groups: (x - mean_g) / (deviation_g + eps)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gcl.modeling import RunningNorm
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def standardised(f: Tensor, seen: Tensor) -> Tensor:
+    """(f - mean) / (deviation + eps) over the rows of ``seen``, in float64."""
+    seen = seen.double()
+    return (f.double() - seen.mean(0)) / (seen.std(0, unbiased=False) + 1e-3)
+
+
+def close(got: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(got.double().cpu(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_against_a_loop(device):
+    """Every image with the statistics of its camera's training images."""
+    features, camids = draw(9, 4) * 3 + 1, torch.tensor([0, 0, 0, 2, 2, 2, 2, 5, 5])
+    norm = RunningNorm(4, groups=8).to(device)
+    norm.fit(features.to(device), camids.to(device))
+    new, cameras = draw(5, 4, seed=1), [2, 0, 5, 0, 2]
+    got = norm(new.to(device), torch.tensor(cameras))
+    for f, camera, row in zip(new, cameras, got, strict=True):
+        close(row, standardised(f, features[camids == camera]))
+
+
+def test_standardised_training_images_have_mean_0_and_deviation_1_in_each_camera():
+    features = torch.cat([draw(50, 3), 20 + 5 * draw(70, 3, seed=1)])
+    camids = torch.tensor([0] * 50 + [1] * 70)
+    norm = RunningNorm(3, groups=2, eps=0.0)
+    norm.fit(features, camids)
+    out = norm(features, camids)
+    for camera in (0, 1):
+        rows = out[camids == camera]
+        torch.testing.assert_close(rows.mean(0), torch.zeros(3), rtol=0, atol=1e-4)
+        torch.testing.assert_close(rows.std(0, unbiased=False), torch.ones(3), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("camera", [1, 3, 4, 7, 100, -1])
+def test_cameras_without_statistics_take_those_of_all_images(camera):
+    """1 was not seen, 3 has one image, 4 and more are beyond groups, -1 is no camera.
+
+    Camera 2 is the last that can be known: no other may be mistaken for it.
+    """
+    features, camids = draw(10, 4) * 2 - 1, torch.tensor([0, 0, 0, 0, 2, 2, 2, 2, 2, 3])
+    norm = RunningNorm(4, groups=4 if camera == 3 else 3)
+    norm.fit(features, camids)
+    f = draw(1, 4, seed=1)
+    close(norm(f, torch.tensor([camera])), standardised(f, features))
+    assert not torch.allclose(norm(f, torch.tensor([2])), norm(f, torch.tensor([camera])))
+
+
+def test_a_fit_forgets_earlier_ones():
+    norm = RunningNorm(4, groups=3)
+    norm.fit(draw(4, 4), torch.tensor([0, 0, 1, 1]))
+    norm.follow(draw(4, 4, seed=2), torch.tensor([0, 0, 1, 1]))
+    features = draw(4, 4, seed=1)
+    norm.fit(features, torch.tensor([0, 0, 0, 0]))
+    for camera in (0, 1):  # 1 is unknown again
+        close(norm(features, torch.full((4,), camera)), standardised(features, features))
+
+
+@pytest.mark.parametrize("window", [3, 50])
+def test_statistics_follow_by_exponential_weights_per_camera(window, device):
+    """An image weighs (1 - 1/window)^m after batches with m images of its camera; a fit weighs
+    min(images, window) in all. Row 0 does so with all cameras' images."""
+    norm = RunningNorm(4, groups=6, window=window).to(device)
+    fitted, fitted_cams = draw(8, 4), torch.tensor([0, 0, 0, 0, 0, 1, 1, 1])
+    norm.fit(fitted.to(device), fitted_cams)
+    batches = [
+        (draw(3, 4, seed=s) + s, torch.tensor(c))
+        for s, c in ((1, [0, 1, 0]), (2, [1, 1, 1]), (3, [0, 0, 2]))
+    ]
+    for f, camids in batches:
+        norm.follow(f.to(device), camids)
+    new = draw(2, 4, seed=9)
+    for camera in (0, 1, 2, 9):  # 2 has one image and 9 none: all cameras together
+
+        def of(camids: Tensor, camera: int = camera) -> Tensor:
+            return camids == camera if camera < 2 else torch.ones_like(camids, dtype=torch.bool)
+
+        start = fitted[of(fitted_cams)]
+        rows, weights = [start], [torch.full((len(start),), min(window / len(start), 1.0))]
+        for f, camids in batches:
+            mine = f[of(camids)]
+            weights = [w * (1 - 1 / window) ** len(mine) for w in weights] + [torch.ones(len(mine))]
+            rows.append(mine)
+        x, w = torch.cat(rows).double(), torch.cat(weights).double()[:, None]
+        mean = (w * x).sum(0) / w.sum()
+        deviation = ((w * (x - mean).square()).sum(0) / w.sum()).sqrt()
+        close(norm(new.to(device), torch.full((2,), camera)), (new - mean) / (deviation + 1e-3))
+
+
+def test_no_gradient_flows_through_the_statistics():
+    norm, f = RunningNorm(4, groups=3), draw(4, 4).requires_grad_()
+    camids = torch.tensor([0, 0, 1, 1])
+    norm.follow(f, camids)
+    norm(f, camids).sum().backward()
+    scale = norm(torch.ones(4, 4), camids) - norm(torch.zeros(4, 4), camids)  # 1 / (std + eps)
+    torch.testing.assert_close(f.grad, scale, rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_are_saved_with_the_weights_and_do_not_train():
+    norm = RunningNorm(4, groups=3)
+    norm.fit(draw(4, 4), torch.tensor([0, 0, 1, 1]))
+    other = RunningNorm(4, groups=3)
+    other.load_state_dict(norm.state_dict())
+    f, camids = draw(3, 4, seed=1), torch.tensor([0, 1, 2])
+    assert torch.equal(other(f, camids), norm(f, camids))
+    assert list(norm.parameters()) == []
+
+
+def test_nothing_is_changed_before_anything_was_measured():
+    x = draw(3, 4)
+    assert torch.equal(RunningNorm(4, groups=2)(x, torch.tensor([0, 1, 5])), x)
+    assert torch.equal(RunningNorm(4)(x), x)
+
+
+def test_one_vector_has_no_deviation():
+    """Only its mean is known: x - x_0."""
+    norm = RunningNorm(4)
+    norm.follow(draw(1, 4))
+    x = draw(3, 4, seed=1)
+    torch.testing.assert_close(norm(x), x - draw(1, 4))
+
+
+def test_without_groups_all_vectors_are_one_group():
+    norm, x = RunningNorm(4), draw(9, 4) * 2 + 5
+    norm.fit(x)
+    close(norm(x), standardised(x, x))
+
+
+def test_a_constant_channel_stays_finite():
+    norm, x = RunningNorm(2), torch.full((5, 2), 1000.1)
+    norm.fit(x)
+    assert norm(x).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_statistics_of_half_precision_are_kept_in_float32(dtype, device):
+    """400^2 is beyond float16."""
+    norm, x = RunningNorm(4).to(device), (draw(8, 4) + 400).to(device, dtype)
+    norm.fit(x)
+    norm.follow(x)
+    assert norm.square.dtype == torch.float32
+    assert norm.square.isfinite().all()

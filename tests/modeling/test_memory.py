@@ -1,0 +1,87 @@
+"""M_i <- normalise(alpha M_i + (1 - alpha) f_i)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gcl.modeling import MemoryBank
+
+
+def filled(n: int, dim: int, alpha: float, device: str, seed: int = 0) -> MemoryBank:
+    bank = MemoryBank(n, dim, alpha).to(device)
+    bank.fill(torch.randn(n, dim, generator=torch.Generator().manual_seed(seed)))
+    return bank
+
+
+def slow_update(rows: Tensor, features: Tensor, indices: list[int], alpha: float) -> Tensor:
+    """One image after the other; of an image that comes several times, the last counts."""
+    old, new = rows.double(), rows.double()
+    for f, i in zip(features.double(), indices, strict=True):
+        f = f / f.norm()
+        mixed = alpha * old[i] + (1 - alpha) * f
+        new = new.clone()
+        new[i] = mixed / mixed.norm()
+    return new
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.9])
+@pytest.mark.parametrize("indices", [[3], [0, 4, 2], [1, 1, 5, 1, 0, 5]])
+def test_update_against_a_loop(alpha, indices, device):
+    bank = filled(6, 8, alpha, device)
+    features = 5 * torch.randn(len(indices), 8, generator=torch.Generator().manual_seed(1))
+    wanted = slow_update(bank.features.cpu(), features, indices, alpha)
+    bank.update(features.to(device), torch.tensor(indices))
+    torch.testing.assert_close(bank.features.double().cpu(), wanted, rtol=1e-5, atol=1e-6)
+    untouched = [i for i in range(6) if i not in indices]
+    assert torch.equal(
+        bank.features.cpu()[untouched], filled(6, 8, alpha, "cpu").features[untouched]
+    )
+
+
+def test_alpha_is_the_weight_of_the_old_row():
+    """Old row (1, 0), new feature (0, 1), alpha = 0.2: normalise(0.2, 0.8) = (1, 4) / sqrt(17)."""
+    bank = MemoryBank(1, 2, 0.2)
+    bank.fill(torch.tensor([[7.0, 0.0]]))
+    bank.update(torch.tensor([[0.0, 3.0]]), torch.tensor([0]))
+    torch.testing.assert_close(bank.features, torch.tensor([[1.0, 4.0]]) / 17**0.5)
+
+
+def test_the_last_of_several_counts_whatever_the_order_of_rows():
+    bank = MemoryBank(3, 2, 0.0)  # alpha 0: the row is the feature
+    bank.fill(torch.eye(3)[:, :2] + 0.1)
+    features = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.6, 0.8], [0.0, 1.0]])
+    bank.update(features, torch.tensor([2, 0, 2, 0]))
+    torch.testing.assert_close(bank.features[[0, 2]], features[[3, 2]])
+
+
+def test_a_new_bank_is_empty_and_labels_nothing():
+    bank = MemoryBank(5, 3, 0.2)
+    assert bank.features.shape == (5, 3)
+    assert not bank.features.any()
+    assert bank.labels.dtype == torch.int64
+    assert bank.labels.tolist() == [-1] * 5
+
+
+def test_fill_normalises_rows(device):
+    features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    bank = MemoryBank(4, 3, 0.2).to(device)
+    bank.fill(10 * features)
+    for row, f in zip(bank.features.cpu(), features, strict=True):
+        torch.testing.assert_close(row, f / f.norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rows_stay_float32_units_without_a_graph(dtype, device):
+    bank = filled(4, 8, 0.2, device)
+    features = torch.randn(2, 8, device=device, dtype=dtype, requires_grad=True)
+    bank.update(features * 2, torch.tensor([0, 3], device=device))
+    assert bank.features.dtype == torch.float32
+    assert not bank.features.requires_grad
+    torch.testing.assert_close(bank.features.norm(dim=1), torch.ones(4, device=device))
+
+
+def test_the_bank_is_not_part_of_the_weights():
+    """Its size is the training set's: a checkpoint of the weights must load on other data."""
+    assert MemoryBank(5, 3, 0.2).state_dict() == {}

@@ -1,0 +1,503 @@
+"""GCL: which gradient goes where, what moves in which phase, and parity with the toolbox."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fastreid.modeling.meta_arch import build_model
+from torch import Tensor, nn
+
+from gcl.modeling import GCL
+
+NUM_IMAGES = 8
+GROUPS = ("backbone", "heads", "generator", "discriminator")
+SIZE = (64, 32)
+
+
+def make_batch(
+    seed: int = 0, size: tuple[int, int] = SIZE, view_size: tuple[int, int] = SIZE
+) -> dict:
+    g = torch.Generator().manual_seed(seed)
+    return {
+        "images": torch.randint(0, 256, (4, 3, *size), generator=g).float(),
+        "targets": torch.full((4,), -1),
+        "camids": torch.tensor([0, 1, 0, 1]),
+        "img_paths": ["a", "b", "c", "d"],
+        "indices": torch.tensor([0, 2, 5, 6]),
+        "structure_ori": torch.rand(4, 1, *view_size, generator=g),
+        "structure_new": torch.rand(4, 1, *view_size, generator=g),
+    }
+
+
+def make_model(cfg, phase: str = "joint") -> GCL:
+    """Every image a class of its own: no draw of the view contrast is random."""
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    assert isinstance(model, GCL)
+    model.bank.fill(torch.randn(NUM_IMAGES, model.heads.embedding_dim))
+    model.bank.labels.copy_(torch.arange(NUM_IMAGES))
+    model.train()
+    model.set_phase(phase)
+    return model
+
+
+def gradients(model: GCL, loss: Tensor) -> dict[str, Tensor]:
+    """Gradient of every parameter that ``loss`` reached with something else than 0."""
+    model.zero_grad(set_to_none=True)
+    if loss.requires_grad:
+        loss.backward(retain_graph=True)
+    return {
+        n: p.grad.clone()
+        for n, p in model.named_parameters()
+        if p.grad is not None and p.grad.any()
+    }
+
+
+def reached(model: GCL, loss: Tensor) -> set[str]:
+    return {name.split(".")[0] for name in gradients(model, loss)}
+
+
+G, D, E, H = "generator", "discriminator", "backbone", "heads"
+EXPECTED = {
+    ("contrast", True): {"loss_view_ori": {E, H}},
+    ("generator", True): {
+        "loss_image": {G},
+        "loss_feature": {G},
+        "loss_generator": {G},
+        "loss_discriminator": {D},
+        "loss_r1": {D},
+        "loss_identity": {G},
+    },
+    ("joint", True): {
+        "loss_image": {G, E},
+        "loss_feature": {G, E},
+        "loss_generator": {G, E},
+        "loss_discriminator": {D},
+        "loss_r1": {D},
+        "loss_view_own": {G, E, H},
+        "loss_view_new": {G, E, H},
+        "loss_view_ori": {G, E, H},  # G by the negatives, which the generated view scores
+    },
+    ("joint", False): {
+        "loss_image": {G},
+        "loss_feature": {G},
+        "loss_generator": {G},
+        "loss_discriminator": {D},
+        "loss_r1": {D},
+        "loss_view_own": {G, E, H},
+        "loss_view_new": {G, E, H},
+        "loss_view_ori": {G, E, H},
+    },
+}
+
+
+SWITCHES = [("paper", "lsgan"), ("code", "log")]
+CASES = [(*case, *switch) for case in EXPECTED for switch in SWITCHES if case[0] != "contrast"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "gan_gradients", "views", "form"), [("contrast", True, *SWITCHES[0]), *CASES]
+)
+def test_each_loss_alone_reaches_these_groups_and_no_other(
+    tiny_cfg, phase, gan_gradients, views, form
+):
+    cfg = tiny_cfg(
+        "GCL.JOINT.GAN_GRADIENTS",
+        gan_gradients,
+        "MODEL.LOSSES.FEATURE.VIEWS",
+        views,
+        "MODEL.LOSSES.ADVERSARIAL.FORM",
+        form,
+    )
+    model = make_model(cfg, phase)
+    losses = model(make_batch())
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    found = {name: reached(model, loss) for name, loss in losses.items()}
+    assert found == EXPECTED[phase, gan_gradients]
+
+
+@pytest.mark.parametrize("gan_gradients", [True, False])
+def test_one_backward_of_the_sum_is_what_alternating_steps_would_see(tiny_cfg, gan_gradients):
+    """.grad of D under the sum = under D's own losses; .grad of E_str and G = under all others."""
+    model = make_model(tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients))
+    losses = model(make_batch())
+    own = sum(loss for name, loss in losses.items() if name in ("loss_discriminator", "loss_r1"))
+    others = sum(losses.values()) - own
+    together = gradients(model, sum(losses.values()))
+    apart = gradients(model, own) | gradients(model, others)
+    assert set(together) == set(apart)
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, apart[name], rtol=1e-4, atol=1e-6)
+
+
+def test_every_parameter_that_trains_gets_a_gradient_in_the_joint_phase(tiny_cfg):
+    model = make_model(tiny_cfg())
+    got = gradients(model, sum(model(make_batch()).values()))
+    assert [n for n, p in model.named_parameters() if p.requires_grad and n not in got] == []
+
+
+def state_of(*modules: nn.Module) -> list[Tensor]:
+    return [v.clone() for module in modules for v in module.state_dict().values()]
+
+
+def test_nothing_of_the_encoder_moves_in_the_generator_phase(tiny_cfg):
+    model = make_model(tiny_cfg(), "generator")
+    assert not any(m.training for part in (model.backbone, model.heads) for m in part.modules())
+    assert all(
+        m.training for part in (model.generator, model.discriminator) for m in part.modules()
+    )
+    encoder = state_of(model.backbone, model.heads)
+    rest = state_of(model.generator, model.discriminator)
+    bank = state_of_bank(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for seed in range(2):
+        optimizer.zero_grad()
+        sum(model(make_batch(seed)).values()).backward()
+        assert all(
+            p.grad is None for part in (model.backbone, model.heads) for p in part.parameters()
+        )
+        optimizer.step()
+        model.update_memory()
+    assert all(map(torch.equal, encoder, state_of(model.backbone, model.heads)))
+    assert all(map(torch.equal, bank, state_of_bank(model)))
+    moved = [
+        not torch.equal(a, b)
+        for a, b in zip(rest, state_of(model.generator, model.discriminator), strict=True)
+    ]
+    assert all(moved)
+
+
+def state_of_bank(model: GCL) -> list[Tensor]:
+    return [model.bank.features.clone(), model.bank.labels.clone()]
+
+
+def test_the_encoder_trains_again_after_the_generator_phase(tiny_cfg):
+    model = make_model(tiny_cfg(), "contrast")
+    trains = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert "heads.weight" not in trains
+    model.set_phase("generator")
+    frozen = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert {n.split(".")[0] for n in frozen} == {"generator", "discriminator"}
+    for phase in ("joint", "contrast"):
+        model.set_phase("generator")
+        model.set_phase(phase)
+        # what the toolbox freezes (the bias of the neck) stays frozen
+        assert [n for n, p in model.named_parameters() if p.requires_grad] == trains
+        assert all(m.training for m in model.modules())
+    model.eval()
+    model.set_phase("joint")
+    assert not any(m.training for m in model.modules())
+
+
+def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+@pytest.mark.parametrize("phase", ["contrast", "joint"])
+@pytest.mark.parametrize("freeze", [True, False])
+def test_freeze_bn_keeps_running_statistics_and_uses_them(tiny_cfg, phase, freeze):
+    model = make_model(tiny_cfg("GCL.FREEZE_BN", freeze), phase)
+    assert len(norms(model.backbone)) == 2
+    assert [m.training for m in norms(model.backbone)] == [not freeze] * 2
+    before = [m.running_mean.clone() for m in norms(model.backbone)]
+    losses = model(make_batch())
+    for old, m in zip(before, norms(model.backbone), strict=True):
+        assert torch.equal(old, m.running_mean) == freeze
+    got = gradients(model, losses["loss_view_ori"])
+    assert {"backbone.1.weight", "backbone.1.bias"} <= set(got)  # frozen statistics, not weights
+    model.eval()
+    model.train()
+    assert [m.training for m in norms(model.backbone)] == [not freeze] * 2
+
+
+@pytest.mark.parametrize("phase", ["contrast", "generator", "joint"])
+def test_targets_of_the_batch_are_overwritten_by_pseudo_labels_and_never_used(tiny_cfg, phase):
+    values = []
+    for targets in (torch.tensor([-1, -1, -1, -1]), torch.tensor([7, 7, 3, 1])):
+        model = make_model(tiny_cfg(), phase)
+        model.bank.labels[:] = torch.tensor([4, 4, -1, 0, 1, 9, 2, 3])
+        batch = make_batch() | {"targets": targets}
+        torch.manual_seed(1)
+        losses = model(batch)
+        values.append({name: loss.item() for name, loss in losses.items()})
+        assert batch["targets"].tolist() == [4, -1, 9, 2]  # labels of rows 0, 2, 5, 6
+    assert values[0] == values[1]
+
+
+# ---- the weight of generated views
+@pytest.mark.parametrize("gan_gradients", [True, False])
+def test_view_weight_0_keeps_generated_views_out_of_the_view_contrast(tiny_cfg, gan_gradients):
+    found = []
+    for structures in (0, 1):  # other structures: other generated views
+        model = make_model(tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients))
+        model.view_weight = 0.0
+        other = make_batch(structures)
+        batch = make_batch() | {k: other[k] for k in ("structure_ori", "structure_new")}
+        losses = model(batch)
+        assert losses["loss_view_own"].item() == losses["loss_view_new"].item() == 0
+        assert gradients(model, losses["loss_view_own"]) == {}
+        assert gradients(model, losses["loss_view_new"]) == {}
+        found.append(
+            (
+                losses["loss_image"].item(),
+                losses["loss_view_ori"].item(),
+                gradients(model, losses["loss_view_ori"]),
+            )
+        )
+    (image_a, ori_a, grad_a), (image_b, ori_b, grad_b) = found
+    assert image_a != image_b  # the views did differ
+    assert ori_a == ori_b
+    assert {n.split(".")[0] for n in grad_a} == {"backbone", "heads"}
+    for name in grad_a | grad_b:
+        assert torch.equal(grad_a[name], grad_b[name]), name
+
+
+def test_view_weight_scales_the_terms_in_which_views_teach(tiny_cfg):
+    """L_vi and L_vi' times w; L_vi'' not, and below 1 with its own negatives."""
+    values = {}
+    for weight, negatives in ((1.0, "new"), (1.0, "own"), (0.25, "new")):
+        model = make_model(tiny_cfg("MODEL.LOSSES.VIEW.NEGATIVES", negatives))
+        model.view_weight = weight
+        values[weight, negatives] = {k: v.item() for k, v in model(make_batch()).items()}
+    full, own, quarter = values.values()
+    for name in ("loss_view_own", "loss_view_new"):
+        assert quarter[name] == pytest.approx(full[name] / 4, rel=1e-6)
+    assert quarter["loss_view_ori"] == own["loss_view_ori"] != full["loss_view_ori"]
+    for name in ("loss_image", "loss_feature", "loss_generator", "loss_discriminator"):
+        assert quarter[name] == full[name]
+
+
+# ---- choice and weight of losses
+def test_scales_multiply_their_losses(tiny_cfg):
+    keys = {
+        "loss_image": "RECONSTRUCTION",
+        "loss_feature": "FEATURE",
+        "loss_r1": "R1",
+        "loss_generator": "ADVERSARIAL",
+        "loss_discriminator": "ADVERSARIAL",
+        "loss_view_own": "VIEW",
+        "loss_view_new": "VIEW",
+        "loss_view_ori": "VIEW",
+    }
+    pairs = [x for node in set(keys.values()) for x in (f"MODEL.LOSSES.{node}.SCALE", 1.0)]
+    ones = make_model(tiny_cfg(*pairs))(make_batch())
+    triples = make_model(tiny_cfg(*(3.0 if x == 1.0 else x for x in pairs)))(make_batch())
+    assert set(ones) == set(triples) == set(keys)
+    for name, loss in ones.items():
+        assert triples[name].item() == pytest.approx(3 * loss.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("ReconstructionLoss", {"loss_image"}),
+        ("FeatureConsistencyLoss", {"loss_feature"}),
+        ("AdversarialLoss", {"loss_generator", "loss_discriminator"}),
+        ("R1Penalty", {"loss_r1"}),
+        ("IdentityLoss", {"loss_identity"}),
+    ],
+)
+def test_losses_are_chosen_by_name(tiny_cfg, chosen, names):
+    model = make_model(tiny_cfg("MODEL.LOSSES.NAME", (chosen,)), "generator")
+    assert set(model(make_batch())) == names
+
+
+def test_r1_every_third_step_weighs_three_times(tiny_cfg):
+    batch = make_batch()
+    plain = make_model(tiny_cfg(), "generator")(batch)["loss_r1"].item()
+    model = make_model(tiny_cfg("MODEL.LOSSES.R1.EVERY", 3), "generator")
+    values = [model(batch)["loss_r1"].item() for _ in range(4)]
+    assert values == [pytest.approx(3 * plain, rel=1e-5), 0, 0, pytest.approx(3 * plain, rel=1e-5)]
+
+
+def test_frozen_identity_loss_is_l_vi_of_the_new_view(tiny_cfg):
+    """-log softmax over all rows of other classes, here all rows, of <f', M_i>/t; t = 0.04."""
+    model = make_model(tiny_cfg(), "generator")
+    batch = make_batch()
+    loss = model(batch)["loss_identity"].item()
+    with torch.no_grad():
+        x = model.preprocess_image(batch)
+        code = model.heads.part_code(model.backbone(x))
+        new = model.generator(batch["structure_new"], code)
+        f_new = nn.functional.normalize(model.heads(model.backbone(new)), dim=1)
+        logits = f_new @ model.bank.features.T / 0.04
+    assert loss == pytest.approx(
+        nn.functional.cross_entropy(logits, batch["indices"]).item(), rel=1e-4
+    )
+
+
+def test_losses_of_the_generator_phase_against_the_equations(tiny_cfg):
+    """L_img, L_feat and L_adv from x'_ori, x'_new, x''_ori, drawn here one by one."""
+    model = make_model(tiny_cfg(), "generator")
+    batch = make_batch()
+    losses = {k: v.item() for k, v in model(batch).items()}
+    with torch.no_grad():
+        x = model.preprocess_image(batch)
+
+        def c(images: Tensor) -> Tensor:
+            return model.heads.part_code(model.backbone(images))
+
+        ori = model.generator(batch["structure_ori"], c(x))
+        new = model.generator(batch["structure_new"], c(x))
+        cycle = model.generator(batch["structure_ori"], c(new))
+        image = (x - ori).abs().mean() + (x - cycle).abs().mean()
+        feature = (c(x) - c(new)).abs().mean() + (c(x) - c(cycle)).abs().mean()
+        fake = [
+            torch.cat(maps)
+            for maps in zip(*map(model.discriminator, (ori, new, cycle)), strict=True)
+        ]
+        real = model.discriminator(x)
+        generator = sum(2 * (m - 1).square().mean() for m in fake)
+        discriminator = sum(
+            (r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)
+        )
+    wanted = {
+        "loss_image": 5 * image,
+        "loss_feature": 5 * feature,
+        "loss_generator": generator,
+        "loss_discriminator": discriminator,
+    }
+    for name, value in wanted.items():
+        assert losses[name] == pytest.approx(value.item(), rel=1e-4), name
+
+
+@pytest.mark.parametrize("phase", ["generator", "joint"])
+def test_the_norm_of_part_codes_follows_the_crops_and_not_the_views(tiny_cfg, phase):
+    """Its count grows by B P a step: one code a stripe of each crop, none of a generated view."""
+    model = make_model(tiny_cfg("GCL.GENERATOR.CODE_NORM", True), phase)
+    batch = make_batch()
+    with torch.no_grad():
+        code = model.heads.part_code(model.backbone(model.preprocess_image(batch)))
+    model(batch)
+    norm = model.generator.code_norm
+    assert norm.count.item() == 16
+    torch.testing.assert_close(norm.sum[0] / 16, code.mean((0, 1)), rtol=1e-4, atol=1e-5)
+
+
+def test_camera_statistics_follow_originals_and_not_generated_views(tiny_cfg):
+    """The count of all cameras grows by B a step."""
+    for phase, grows in (("contrast", 4), ("joint", 4), ("generator", 0)):
+        model = make_model(tiny_cfg("GCL.CAMERA_NORM", True), phase)
+        model(make_batch())
+        assert model.heads.camera_norm.count[0].item() == grows
+
+
+# ---- memory
+@pytest.mark.parametrize("phase", ["contrast", "joint"])
+@pytest.mark.parametrize("gan_gradients", [True, False])
+@pytest.mark.parametrize("augmented", [True, False])
+def test_the_bank_takes_the_original_views_after_the_step(
+    tiny_cfg, phase, gan_gradients, augmented
+):
+    """M_i <- normalise(alpha M_i + (1 - alpha) f_i), f of the crop that E_id was trained on."""
+    cfg = tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients, "GCL.MEMORY.ALPHA", 0.3)
+    model = make_model(cfg, phase)
+    batch = make_batch()
+    seen = batch["images"]
+    if augmented and phase == "joint":
+        seen = batch["images_aug"] = make_batch(7)["images"]
+    with torch.no_grad():
+        f = model.heads(model.backbone((seen - model.pixel_mean) / model.pixel_std))
+    old = model.bank.features.clone()
+    model(batch)
+    assert torch.equal(model.bank.features, old)  # not before it is called for
+    model.update_memory()
+    f = nn.functional.normalize(f, dim=1)
+    wanted = old.clone()
+    wanted[batch["indices"]] = nn.functional.normalize(0.3 * old[batch["indices"]] + 0.7 * f, dim=1)
+    torch.testing.assert_close(model.bank.features, wanted, rtol=1e-4, atol=1e-5)
+    once = model.bank.features.clone()
+    model.update_memory()  # a second call has nothing to write
+    assert torch.equal(model.bank.features, once)
+
+
+# ---- sizes
+def test_views_may_be_smaller_than_crops(tiny_cfg):
+    model = make_model(tiny_cfg("INPUT.SIZE_TRAIN", (128, 64), "GCL.GENERATOR.SIZE", [64, 32]))
+    batch = make_batch(size=(128, 64), view_size=(64, 32))
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[-2:]))
+    losses = model(batch)
+    assert set(seen) == {(128, 64)}  # E_id always sees its own size
+    assert sum(losses.values()).isfinite()
+    assert reached(model, losses["loss_view_own"]) == {G, E, H}
+
+
+def test_without_generative_phases_there_is_no_generator(tiny_cfg):
+    model = make_model(tiny_cfg("GCL.PHASES", ("contrast",)), "contrast")
+    assert model.generator is None
+    assert model.discriminator is None
+    assert set(model(make_batch())) == {"loss_view_ori"}
+
+
+# ---- evaluation
+RESNET = (
+    "MODEL.BACKBONE.NAME",
+    "build_resnet_backbone",
+    "MODEL.BACKBONE.DEPTH",
+    "18x",
+    "MODEL.BACKBONE.FEAT_DIM",
+    512,
+    "GCL.PHASES",
+    ("contrast",),
+)
+
+
+@pytest.mark.parametrize(
+    "pairs", [(), RESNET, ("MODEL.HEADS.EMBEDDING_DIM", 6)], ids=["plain", "resnet18", "reduced"]
+)
+def test_evaluation_is_that_of_the_toolbox_baseline(tiny_cfg, pairs):
+    pixels = ("MODEL.PIXEL_MEAN", [120.0, 110.0, 100.0], "MODEL.PIXEL_STD", [60.0, 50.0, 40.0])
+    model = make_model(tiny_cfg(*pairs, *pixels), "contrast")
+    model(make_batch())  # running statistics that matter
+    model.eval()
+    baseline = build_model(
+        tiny_cfg(
+            *pairs,
+            *pixels,
+            "MODEL.META_ARCHITECTURE",
+            "Baseline",
+            "MODEL.HEADS.NAME",
+            "EmbeddingHead",
+            "MODEL.LOSSES.NAME",
+            ("CrossEntropyLoss",),
+        )
+    )
+    weights = {
+        k: v for k, v in model.state_dict().items() if k.split(".")[0] in ("backbone", "heads")
+    }
+    baseline.load_state_dict(weights)  # strict: GCL's encoder is a toolbox checkpoint
+    baseline.eval()
+    batch = make_batch(3)
+    images = batch["images"].clone()
+    with torch.no_grad():
+        ours = model(batch)
+        # memory layout is GCL's choice, for speed; its arithmetic is the same
+        same_layout = baseline.to(memory_format=torch.channels_last)(
+            {"images": images.clone(memory_format=torch.channels_last)}
+        )
+        plain = baseline.to(memory_format=torch.contiguous_format)({"images": images.clone()})
+        assert torch.equal(model(images), ours)  # a tensor as in the toolbox's demo
+    assert torch.equal(ours, same_layout)
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+    assert torch.equal(batch["images"], images)  # the caller's batch is left as it was
+
+
+def test_evaluation_returns_one_finite_feature_per_image(tiny_cfg):
+    model = make_model(tiny_cfg()).eval()
+    with torch.no_grad():
+        features = model(make_batch())
+        one = model({"images": make_batch()["images"][:1], "camids": torch.tensor([0])})
+    assert features.shape == (4, 16)
+    assert features.isfinite().all()
+    torch.testing.assert_close(one, features[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_camera_norm_reaches_evaluation(tiny_cfg):
+    model = make_model(tiny_cfg("GCL.CAMERA_NORM", True)).eval()
+    batch = make_batch()
+    with torch.no_grad():
+        pooled = model.heads.pool(model.backbone(model.preprocess_image(batch)))
+        model.heads.camera_norm.fit(pooled, batch["camids"])
+        swapped = batch | {"camids": 1 - batch["camids"]}
+        assert not torch.allclose(model(batch), model(swapped))

@@ -1,0 +1,226 @@
+"""Every key has a sane default, and every value that can not work stops with its key's name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+
+import pytest
+import torch
+from fastreid.config import get_cfg
+
+from gcl import ConfigError, add_gcl_config, check_gcl_config
+from gcl.config import LOSSES, PHASES, generator_size
+
+CONFIGS = os.path.join(os.path.dirname(__file__), "..", "projects", "GCL", "configs")
+
+
+@pytest.fixture
+def good_cfg(tiny_cfg, tmp_path):
+    """``good_cfg(KEY, value, ...)``: all three phases with structures, and the pairs on top."""
+    (tmp_path / "meshes" / "train").mkdir(parents=True)
+
+    def build(*pairs: object):
+        return tiny_cfg("GCL.STRUCTURE.DIR", str(tmp_path / "meshes"), *pairs)
+
+    return build
+
+
+def test_a_good_configuration_passes(good_cfg):
+    assert check_gcl_config(good_cfg()) is None
+
+
+ONES = (
+    "MODEL.LOSSES.VIEW.NUM_NEGATIVES",
+    "DATALOADER.NUM_INSTANCE",
+    "GCL.LABELS.K1",
+    "GCL.LABELS.K2",
+    "GCL.LABELS.MIN_SAMPLES",
+    "GCL.GENERATOR.NUM_PARTS",
+    "GCL.GENERATOR.WIDTH",
+    "GCL.DISCRIMINATOR.WIDTH",
+    "GCL.DISCRIMINATOR.NUM_SCALES",
+    "MODEL.LOSSES.R1.EVERY",
+    "SOLVER.IMS_PER_BATCH",
+    "GCL.CONTRAST.IMS_PER_BATCH",
+)
+CHOICES = {
+    "GCL.STRUCTURE.MISSING": ("error", "skip"),
+    "GCL.LABELS.FEATURES": ("bank", "fresh"),
+    "GCL.JOINT.READINESS": ("off", "gate", "ramp"),
+    "GCL.GENERATOR.PLACEMENT": ("block", "rows"),
+    "MODEL.LOSSES.VIEW.NEGATIVES": ("new", "own"),
+    "MODEL.LOSSES.FEATURE.VIEWS": ("paper", "code"),
+    "MODEL.LOSSES.ADVERSARIAL.FORM": ("lsgan", "log"),
+    "SOLVER.SCHED": ("MultiStepLR", "CosineAnnealingLR"),
+}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"),
+    [
+        (("GCL.PHASES", ()), ["GCL.PHASES", "empty", *PHASES]),
+        (("GCL.PHASES", ("contrast", "finetune")), ["GCL.PHASES", "'finetune'", *PHASES]),
+        (("GCL.PHASES", ("contrast", "contrast")), ["GCL.PHASES", "twice"]),
+        (("GCL.CONTRAST.EPOCHS", 0), ["GCL.CONTRAST.EPOCHS", "0"]),
+        (("GCL.GENERATOR.EPOCHS", -2), ["GCL.GENERATOR.EPOCHS", "-2"]),
+        (("GCL.JOINT.EPOCHS", 0), ["GCL.JOINT.EPOCHS", "'joint'"]),
+        (
+            ("MODEL.LOSSES.NAME", ("ViewInvariantLoss", "TripletLoss")),
+            ["MODEL.LOSSES.NAME", "'TripletLoss'", *LOSSES],
+        ),
+        (("MODEL.LOSSES.NAME", ()), ["MODEL.LOSSES.NAME", "empty"]),
+        (
+            ("MODEL.LOSSES.NAME", ("ReconstructionLoss",)),
+            ["MODEL.LOSSES.NAME", "ViewInvariantLoss", "GCL.PHASES"],
+        ),
+        (
+            ("GCL.PHASES", ("joint",), "MODEL.LOSSES.NAME", ("ViewInvariantLoss", "R1Penalty")),
+            ["MODEL.LOSSES.NAME", "ReconstructionLoss", "AdversarialLoss"],
+        ),
+        *(((key, 0), [key, "0", "at least 1"]) for key in ONES),
+        (("MODEL.LOSSES.VIEW.TEMPERATURE", 0.0), ["MODEL.LOSSES.VIEW.TEMPERATURE", "above 0"]),
+        (("GCL.MEMORY.ALPHA", 1.0), ["GCL.MEMORY.ALPHA", "1.0"]),
+        (("GCL.MEMORY.ALPHA", -0.1), ["GCL.MEMORY.ALPHA", "-0.1"]),
+        (("GCL.LABELS.EPS", 1.0), ["GCL.LABELS.EPS", "1.0"]),
+        (("GCL.LABELS.EPS", -0.5), ["GCL.LABELS.EPS", "-0.5"]),
+        *(((key, "neither"), [key, "'neither'", *allowed]) for key, allowed in CHOICES.items()),
+        (("SOLVER.OPT", "Adamm"), ["SOLVER.OPT", "'Adamm'"]),
+        (("GCL.CONTRAST.OPT", "Sgd"), ["GCL.CONTRAST.OPT", "'Sgd'"]),
+        (("SOLVER.WARMUP_ITERS", 10), ["SOLVER.WARMUP_ITERS"]),
+        (("SOLVER.DELAY_EPOCHS", 1), ["SOLVER.DELAY_EPOCHS"]),
+        (("TEST.PRECISE_BN.ENABLED", True), ["TEST.PRECISE_BN.ENABLED"]),
+        (
+            ("GCL.CAMERA_NORM", True, "DATASETS.NAMES", ("Market1501", "DukeMTMC")),
+            ["GCL.CAMERA_NORM", "DATASETS.NAMES"],
+        ),
+        (("INPUT.SIZE_TRAIN", [66, 32]), ["GCL.GENERATOR.SIZE", "INPUT.SIZE_TRAIN", "66 x 32"]),
+        (("INPUT.SIZE_TRAIN", [64, 30]), ["GCL.GENERATOR.SIZE", "64 x 30"]),
+        (("GCL.GENERATOR.SIZE", [64, 33]), ["GCL.GENERATOR.SIZE", "64 x 33"]),
+        (("GCL.STRUCTURE.DIR", ""), ["GCL.STRUCTURE.DIR", "empty", "GCL.PHASES"]),
+        (("GCL.STRUCTURE.DIR", "/no/such/folder"), ["GCL.STRUCTURE.DIR", "/no/such/folder"]),
+    ],
+    ids=lambda value: str(value[:2]),
+)
+def test_a_value_that_can_not_work_is_named(good_cfg, pairs, named):
+    with pytest.raises(ConfigError) as error:
+        check_gcl_config(good_cfg(*pairs))
+    message = str(error.value)
+    for word in named:
+        assert word in message
+    assert message.endswith(".")
+    assert "\n" not in message  # one sentence
+
+
+def test_a_gpu_that_is_not_there(good_cfg, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "cuda:1"):
+        for training in (True, False):
+            with pytest.raises(ConfigError, match=f"MODEL.DEVICE is {device}.*MODEL.DEVICE cpu"):
+                check_gcl_config(good_cfg("MODEL.DEVICE", device), training=training)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(k, v) for k, values in CHOICES.items() for v in values]
+)
+def test_every_choice_is_accepted(good_cfg, key, value):
+    check_gcl_config(good_cfg(key, value))
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [("contrast",), ("generator",), ("joint",), ("contrast", "joint"), ("generator", "contrast")],
+)
+def test_any_set_of_phases_in_any_order(good_cfg, phases):
+    check_gcl_config(good_cfg("GCL.PHASES", phases))
+
+
+def test_contrast_alone_needs_nothing_of_the_generator(good_cfg):
+    check_gcl_config(
+        good_cfg(
+            "GCL.PHASES",
+            ("contrast",),
+            "GCL.STRUCTURE.DIR",
+            "",
+            "INPUT.SIZE_TRAIN",
+            [30, 15],
+            "MODEL.LOSSES.NAME",
+            ("ViewInvariantLoss",),
+            "GCL.GENERATOR.EPOCHS",
+            0,
+        )
+    )
+
+
+def test_the_generator_alone_needs_no_view_contrast(good_cfg):
+    check_gcl_config(
+        good_cfg("GCL.PHASES", ("generator",), "MODEL.LOSSES.NAME", ("ReconstructionLoss",))
+    )
+
+
+def test_evaluation_asks_for_nothing_that_only_training_needs(good_cfg):
+    check_gcl_config(good_cfg("GCL.PHASES", (), "GCL.STRUCTURE.DIR", ""), training=False)
+
+
+def test_size_of_views(tiny_cfg):
+    assert generator_size(tiny_cfg("GCL.GENERATOR.SIZE", [48, 24])) == (48, 24)
+    assert tuple(generator_size(tiny_cfg("INPUT.SIZE_TRAIN", [256, 128]))) == (256, 128)
+
+
+def test_defaults_are_the_papers():
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    losses = cfg.MODEL.LOSSES
+    assert (losses.VIEW.TEMPERATURE, losses.VIEW.NUM_NEGATIVES, cfg.GCL.MEMORY.ALPHA) == (
+        0.04,
+        8192,
+        0.2,
+    )
+    assert (losses.RECONSTRUCTION.SCALE, losses.FEATURE.SCALE, losses.R1.SCALE) == (5, 5, 0.01)
+    assert (cfg.GCL.GENERATOR.EPOCHS, cfg.GCL.JOINT.EPOCHS) == (40, 20)
+    assert (cfg.GCL.LABELS.K1, cfg.GCL.LABELS.K2, cfg.GCL.LABELS.MIN_SAMPLES) == (30, 6, 4)
+    assert cfg.GCL.LABELS.RHO == 2e-3
+    assert (cfg.GCL.GENERATOR.BASE_LR, tuple(cfg.GCL.GENERATOR.BETAS)) == (1e-4, (0.0, 0.999))
+    assert all(isinstance(beta, float) for beta in cfg.GCL.GENERATOR.BETAS)  # torch wants floats
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_default_device_is_what_the_machine_has(monkeypatch, seen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: seen)
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    assert cfg.MODEL.DEVICE == ("cuda" if seen else "cpu")
+
+
+def test_every_key_has_a_comment_or_stands_with_its_group():
+    """A key is explained on its line, above it, or above the first key of its block."""
+    with open(os.path.join(CONFIGS, "..", "gcl", "config.py")) as file:
+        source = file.read()
+    body = source[source.index("def add_gcl_config") : source.index("def _require")]
+    blocks = re.split(r"\n\s*\n", body)
+    assert len(blocks) > 5
+    for block in blocks:
+        if re.search(r"^\s*(cfg\.|losses\.)", block, re.M):
+            assert "#" in block, block
+
+
+SHIPPED = sorted(glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[os.path.relpath(p, CONFIGS) for p in SHIPPED])
+def test_shipped_configurations_merge_and_pass(path, tmp_path):
+    (tmp_path / "train").mkdir()
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    cfg.merge_from_file(path)
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu"])
+    if {"generator", "joint"} & set(cfg.GCL.PHASES):
+        cfg.merge_from_list(["GCL.STRUCTURE.DIR", str(tmp_path)])
+    check_gcl_config(cfg)
+    assert cfg.MODEL.META_ARCHITECTURE == "GCL"
+
+
+def test_the_shipped_configurations_are_found():
+    names = {os.path.basename(p) for p in SHIPPED}
+    assert {"Base-GCL.yml", "market.yml", "msmt17.yml", "duke.yml", "pku.yml"} <= names
