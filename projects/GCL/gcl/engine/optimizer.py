@@ -42,6 +42,7 @@ class PhaseOptimizer:
         self.phase = phase
         if phase == "generator":
             return
+        self._encoder_phase = phase
         solver = self.cfg.SOLVER
         name, rate = (
             (self.cfg.GCL.CONTRAST.OPT, self.cfg.GCL.CONTRAST.BASE_LR)
@@ -92,10 +93,12 @@ class PhaseOptimizer:
             optimizer.step()
 
     def state_dict(self) -> dict:
-        return {"phase": self.phase, **{k: o.state_dict() for k, o in self._optimizers.items()}}
+        states = {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
+        return {"phase": self.phase, "encoder_phase": self._encoder_phase, **states}
 
     def load_state_dict(self, state: dict) -> None:
-        self.begin(state["phase"])
+        self.begin(state["encoder_phase"])  # in "generator" E_id's is that of the phase before
+        self.phase = state["phase"]
         for name, optimizer in self._optimizers.items():
             if name in state:
                 optimizer.load_state_dict(state[name])

@@ -31,7 +31,7 @@ def turntable_sheet(model, dataset, indices: list[int]) -> Tensor:
     """Two rows a person: the crop and its eight structures, and below them the eight generated
     views."""
     rows = []
-    with inference_context(model):
+    with inference_context(model), torch.random.fork_rng(devices=[]):  # an item draws a turn
         for i in indices:
             batch = fast_batch_collator([dataset[i]])
             x = model.preprocess_image(batch)
