@@ -24,6 +24,7 @@ from .hooks import (
 )
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
+from .statistics import StatisticsHook
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class GCLTrainer(DefaultTrainer):
         ]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
         start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
-        end = [MemoryHook(), ReadinessHook(self.cfg)]
+        end = [MemoryHook(), StatisticsHook(), ReadinessHook(self.cfg)]
         if comm.is_main_process():
             end.append(SheetHook())
         return start + toolbox[:last] + end + toolbox[last:]
