@@ -7,7 +7,10 @@ python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-g
 
 from __future__ import annotations
 
+import os
 import sys
+
+from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, add_gcl_config, check_gcl_config, compat
 from gcl.engine import GCLTrainer
@@ -22,6 +25,9 @@ from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.logger import setup_logger
 
+# What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
+USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
+
 
 def load_config(args):
     """The configuration of the command line, checked and frozen."""
@@ -31,13 +37,17 @@ def load_config(args):
         cfg.merge_from_file(args.config_file)
         cfg.merge_from_list(args.opts)
     except (KeyError, AssertionError, ValueError, OSError) as error:
-        raise ConfigError(f"{args.config_file} {' '.join(args.opts)}: {error}") from error
+        raise ConfigError(
+            f"{error} (--config-file {args.config_file}, or the KEY VALUE pairs behind it)"
+        ) from error
     check_gcl_config(cfg, training=not args.eval_only)
+    if cfg.MODEL.WEIGHTS and not os.path.isfile(cfg.MODEL.WEIGHTS):
+        raise ConfigError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not a file.")
     cfg.freeze()
     return cfg
 
 
-def main(args):
+def run(args):
     cfg = load_config(args)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="gcl")
@@ -50,10 +60,28 @@ def main(args):
     return trainer.train()
 
 
+def sentence(error: Exception) -> str:
+    """Of an error from a data worker the last line; the others are its traceback."""
+    name, text = type(error).__name__, str(error).strip().splitlines()[-1]
+    return text if text.startswith(name) else f"{name}: {text}"
+
+
+def main(args):
+    """:func:`run` in one process of the job."""
+    try:
+        return run(args)
+    except USER_ERRORS as error:
+        sys.exit(sentence(error))
+
+
 if __name__ == "__main__":
     arguments = default_argument_parser().parse_args()
     try:
-        compat.set_device(load_config(arguments).MODEL.DEVICE)
+        config = load_config(arguments)
+        try:
+            compat.set_device(config.MODEL.DEVICE)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         compat.launch(
             main,
             arguments.num_gpus,
@@ -62,5 +90,7 @@ if __name__ == "__main__":
             dist_url=arguments.dist_url,
             args=(arguments,),
         )
-    except (ConfigError, MissingStructureError, NoClusterError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except USER_ERRORS as error:
+        sys.exit(sentence(error))
+    except ProcessExitedException as error:  # it has said why
+        sys.exit(error.exit_code)

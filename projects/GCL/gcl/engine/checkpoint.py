@@ -7,6 +7,7 @@ import os
 import torch
 from fastreid.utils.checkpoint import Checkpointer
 
+from gcl.config import ConfigError
 from gcl.modeling import MemoryBank
 
 
@@ -44,13 +45,13 @@ class BankState:
         return {"features": self.bank.features, "labels": self.bank.labels}
 
     def load_state_dict(self, state: dict) -> None:
-        """Raises ValueError when the checkpoint belongs to another training set or embedding."""
+        """Raises ConfigError when the checkpoint belongs to another training set or embedding."""
         for name, target in (("features", self.bank.features), ("labels", self.bank.labels)):
             if state[name].shape != target.shape:
-                raise ValueError(
+                raise ConfigError(
                     f"the checkpoint's memory bank has {name} {tuple(state[name].shape)}, this run"
-                    f" needs {tuple(target.shape)}: resume with the same DATASETS.NAMES and model, or"
-                    " start anew with MODEL.WEIGHTS."
+                    f" needs {tuple(target.shape)}: resume with the same DATASETS.NAMES and model,"
+                    " or start anew with MODEL.WEIGHTS."
                 )
             target.copy_(state[name])
 
