@@ -60,6 +60,10 @@ def bfloat16_on_cpu() -> None:
     Symptom: `AssertionError: [AMPTrainer] CUDA is required for AMP training!`
     Versions: all, on CPU. A model on CUDA gets the toolbox's run_step, unchanged.
     Until: fastreid uses torch.amp with a device.
+
+    On processors with AMX, torch 2.13 (oneDNN) returns uninitialised memory from some bfloat16
+    convolutions of stride 2 over maps at most 3 wide (NaN losses now and then);
+    ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment avoids it.
     """
     train_loop = importlib.import_module("fastreid.engine.train_loop")
 
