@@ -164,13 +164,15 @@ def test_structures_are_not_asked_for_by_the_contrast_phase(tiny_cfg, market_dat
     assert train_set.usable == list(range(8))
 
 
-def test_images_without_structures_stop_or_are_skipped(cfg, market_data, caplog):
+def test_images_without_structures_stop_or_are_skipped(cfg, market_data, caplog, monkeypatch):
     render = os.path.join(cfg.GCL.STRUCTURE.DIR, "train", "render_90")
     for name in market_data[1:3]:
         os.remove(os.path.join(render, name))
     with pytest.raises(MissingStructureError, match=f"2 of 8.*{market_data[1]}, {market_data[2]}"):
         TrainingSet(cfg)
     cfg.GCL.STRUCTURE.MISSING = "skip"
+    # the toolbox's setup_logger, where a test before this one called it, would hide it from pytest
+    monkeypatch.setattr(logging.getLogger("gcl"), "propagate", True)
     with caplog.at_level(logging.WARNING, "gcl"):
         train_set = TrainingSet(cfg)
     assert train_set.usable == [0, 3, 4, 5, 6, 7]

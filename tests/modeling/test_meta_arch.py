@@ -121,8 +121,9 @@ def test_one_backward_of_the_sum_is_what_alternating_steps_would_see(tiny_cfg, g
     """.grad of D under the sum = under D's own losses; .grad of E_str and G = under all others."""
     model = make_model(tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients))
     losses = model(make_batch())
-    own = sum(loss for name, loss in losses.items() if name in ("loss_discriminator", "loss_r1"))
-    others = sum(losses.values()) - own
+    names = ("loss_discriminator", "loss_r1")
+    own = sum(losses[name] for name in names)
+    others = sum(loss for name, loss in losses.items() if name not in names)
     together = gradients(model, sum(losses.values()))
     apart = gradients(model, own) | gradients(model, others)
     assert set(together) == set(apart)
