@@ -12,6 +12,7 @@ PHASES = ("contrast", "generator", "joint")
 LOSSES = (
     "ViewInvariantLoss",
     "ReconstructionLoss",
+    "CycleLoss",
     "FeatureConsistencyLoss",
     "AdversarialLoss",
     "R1Penalty",
@@ -91,6 +92,8 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT.EPOCHS = 20
     # E_id also receives the gradients of L_gan [released code]
     cfg.GCL.JOINT.GAN_GRADIENTS = True
+    # E_str and G also receive the gradients of the view-invariant loss, through E_id [paper]
+    cfg.GCL.JOINT.VIEW_GRADIENTS = True
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
     # What the readiness r in [0, 1] of the generated views (see engine/readiness.py) does to the
@@ -132,7 +135,8 @@ def add_gcl_config(cfg: CN) -> None:
     losses.VIEW.NEGATIVES = (
         "new"  # negatives of the third term use f' ("new", released code) or f ("own")
     )
-    losses.RECONSTRUCTION = CN({"SCALE": 5.0})  # lambda_img
+    # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and of CycleLoss |x - x''_ori|_1: L_img is both
+    losses.RECONSTRUCTION = CN({"SCALE": 5.0})
     losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
     losses.FEATURE.VIEWS = "paper"  # x'_new and x''_ori ("paper") or x'_ori and x''_ori ("code")
     losses.ADVERSARIAL = CN({"SCALE": 1.0})

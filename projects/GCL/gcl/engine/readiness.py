@@ -49,7 +49,7 @@ def measure_readiness(
             x = model.preprocess_image(batch)
             s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
             code = model.heads.part_code(model.backbone(x))
-            views = model.draw(x, code, s_ori, s_new, train_encoder=False)
+            views = model.draw(x, code, s_ori, s_new)
             f_new = model.heads(views.map_new, camids=batch["camids"])
             rows = batch["indices"].to(model.device)
             losses.append(

@@ -19,7 +19,7 @@ def triplet_sheet(model, dataset, indices: list[int]) -> Tensor:
         x = model.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
         code = model.heads.part_code(model.backbone(x))
-        views = model.draw(x, code, s_ori, s_new, train_encoder=False)
+        views = model.draw(x, code, s_ori, s_new)
     size = x.shape[-2:]
     rows = [x, s_ori, views.ori, s_new, views.new, views.cycle]
     rows = [_picture(model, row, size) for row in rows]

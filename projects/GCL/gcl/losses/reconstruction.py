@@ -6,14 +6,14 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def reconstruction_loss(x: Tensor, x_ori: Tensor, x_cycle: Tensor) -> Tensor:
-    """L_img = |x - x'_ori|_1 + |x - x''_ori|_1, means over elements.
+def reconstruction_loss(x: Tensor, redrawn: Tensor) -> Tensor:
+    """|x - x'|_1, mean over elements. L_img is the sum for x'_ori and for x''_ori.
 
     Args:
-        x, x_ori, x_cycle: (B, 3, H, W) the crop, its redrawing from its own view, and its redrawing
-            from the generated new view, all in the encoder's normalised image space.
+        x, redrawn: (B, 3, H, W) the crop, and its redrawing from its own view (x'_ori) or from the
+            generated new view (x''_ori), in the encoder's normalised image space.
     """
-    return _l1(x, x_ori) + _l1(x, x_cycle)
+    return _l1(x, redrawn)
 
 
 def feature_consistency_loss(code: Tensor, first: Tensor, second: Tensor) -> Tensor:

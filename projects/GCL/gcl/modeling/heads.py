@@ -29,7 +29,9 @@ class IdentityHead(EmbeddingHead):
         self.weight.requires_grad_(False)
         self.num_parts = cfg.GCL.GENERATOR.NUM_PARTS
         feat_dim = cfg.MODEL.BACKBONE.FEAT_DIM
-        self.camera_norm = RunningNorm(feat_dim, groups=MAX_CAMERAS) if cfg.GCL.CAMERA_NORM else None
+        self.camera_norm = (
+            RunningNorm(feat_dim, groups=MAX_CAMERAS) if cfg.GCL.CAMERA_NORM else None
+        )
         self.embedding_dim = cfg.MODEL.HEADS.EMBEDDING_DIM or feat_dim
 
     def forward(

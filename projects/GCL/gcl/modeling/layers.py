@@ -104,7 +104,9 @@ class RunningNorm(nn.Module):
     def forward(self, x: Tensor, group: Tensor | None = None) -> Tensor:
         """x (B, D), group (B,) -> (B, D); as it is before anything was measured."""
         row = self._rows(x, group)
-        row = torch.where(self.count[row, 0] > 1.5, row, torch.zeros_like(row))  # no deviation of one
+        row = torch.where(
+            self.count[row, 0] > 1.5, row, torch.zeros_like(row)
+        )  # no deviation of one
         count = self.count[row]
         mean = self.sum[row] / count.clamp(min=1)
         variance = (self.square[row] / count.clamp(min=1) - mean.square()).clamp(min=0)

@@ -35,8 +35,13 @@ class Views(NamedTuple):
 
     ori: Tensor  # x'_ori = G(E_str(s_ori), c(x))
     new: Tensor  # x'_new = G(E_str(s_new), c(x))
-    cycle: Tensor  # x''_ori = G(E_str(s_ori), c(x'_new))
-    map_new: Tensor  # E_id's last feature map of x'_new
+    # with E_id in the loop, else None:
+    cycle: Tensor | None = None  # x''_ori = G(E_str(s_ori), c(x'_new))
+    map_new: Tensor | None = None  # E_id's last feature map of x'_new
+
+
+LOOP_LOSSES = {"CycleLoss", "FeatureConsistencyLoss"}
+"""Losses whose gradients reach the generator through E_id."""
 
 
 @META_ARCH_REGISTRY.register()
@@ -76,6 +81,7 @@ class GCL(nn.Module):
         view_size: tuple[int, int],
         losses,
         gan_gradients: bool,
+        view_gradients: bool,
         freeze_bn: bool,
     ) -> None:
         super().__init__()
@@ -87,6 +93,7 @@ class GCL(nn.Module):
         self.view_size = tuple(view_size)
         self.losses = losses
         self.gan_gradients = gan_gradients
+        self.view_gradients = view_gradients
         self.freeze_bn = freeze_bn
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), False)
@@ -119,6 +126,7 @@ class GCL(nn.Module):
             "view_size": generator_size(cfg),
             "losses": cfg.MODEL.LOSSES,
             "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
+            "view_gradients": cfg.GCL.JOINT.VIEW_GRADIENTS,
             "freeze_bn": cfg.GCL.FREEZE_BN,
         }
 
@@ -180,24 +188,30 @@ class GCL(nn.Module):
             self._pending = None
 
     def draw(
-        self, x: Tensor, code: Tensor, s_ori: Tensor, s_new: Tensor, *, train_encoder: bool
+        self,
+        x: Tensor,
+        code: Tensor,
+        s_ori: Tensor,
+        s_new: Tensor,
+        *,
+        loop: bool = True,
+        train_encoder: bool = False,
     ) -> Views:
-        """All three views of a batch.
+        """The views of a batch.
 
         Args:
             x: (B, 3, H, W) crops, for their size.
             code: (B, P, C) part codes of the crops.
             s_ori, s_new: (B, 1, h, w) structure images.
+            loop: also look at x'_new with E_id and draw x''_ori from what it sees.
             train_encoder: whether gradients of the views reach E_id's parameters.
         """
-        if self.training:
-            self.generator.follow(code)
-        e_ori, e_new = self.generator.encode(torch.cat([s_ori, s_new])).chunk(2)
-        ori, new = self.generator.decode(torch.cat([e_ori, e_new]), torch.cat([code, code])).chunk(
-            2
-        )
+        e = self.generator.encode(torch.cat([s_ori, s_new]))
+        ori, new = self.generator.decode(e, torch.cat([code, code])).chunk(2)
+        if not loop:
+            return Views(ori, new)
         map_new = self._feature_map(self.resize(new, x.shape[-2:]), train_encoder)
-        cycle = self.generator.decode(e_ori, self.heads.part_code(map_new))
+        cycle = self.generator.decode(e.chunk(2)[0], self.heads.part_code(map_new))
         return Views(ori, new, cycle, map_new)
 
     # ------------------------------------------------------------------ training
@@ -220,42 +234,58 @@ class GCL(nn.Module):
         """Phases 2 and 3: L_gan, and in phase 3 the view-invariant loss."""
         joint = self.phase == "joint"
         gan_trains_encoder = joint and self.gan_gradients
+        identity = not joint and "IdentityLoss" in self.losses.NAME
         indices = self._take_labels(batch)
         x = self.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
-        map_x = self._feature_map(x, gan_trains_encoder)
+        with torch.set_grad_enabled(gan_trains_encoder):
+            map_x = self.backbone(x)
         code = self.heads.part_code(map_x)
-        if not gan_trains_encoder:
-            code = code.detach()
-        views = self.draw(x, code, s_ori, s_new, train_encoder=gan_trains_encoder)
+        self.generator.follow(code)
+        views = self.draw(
+            x,
+            code,
+            s_ori,
+            s_new,
+            loop=identity or bool(LOOP_LOSSES & set(self.losses.NAME)),
+            train_encoder=gan_trains_encoder,
+        )
         losses = self._gan_losses(x, code, views, gan_trains_encoder)
-        camids = batch["camids"]
-        options = self.losses.VIEW
-        if not joint:
-            if "IdentityLoss" in self.losses.NAME:
-                f_new = self.heads(views.map_new, camids=camids)
-                own = own_view_loss(
-                    f_new,
-                    self.bank.features,
-                    indices,
-                    self.bank.labels,
-                    temperature=options.TEMPERATURE,
-                )
-                losses["loss_identity"] = self.losses.IDENTITY.SCALE * own.mean()
-            return losses
+        if joint:
+            losses |= self._contrast_losses(batch, indices, x, map_x, views, gan_trains_encoder)
+        elif identity:
+            f_new = self.heads(views.map_new, camids=batch["camids"], generated=True)
+            own = own_view_loss(
+                f_new,
+                self.bank.features,
+                indices,
+                self.bank.labels,
+                temperature=self.losses.VIEW.TEMPERATURE,
+            )
+            losses["loss_identity"] = self.losses.IDENTITY.SCALE * own.mean()
+        return losses
 
+    def _contrast_losses(
+        self,
+        batch: dict[str, Tensor],
+        indices: Tensor,
+        x: Tensor,
+        map_x: Tensor,
+        views: Views,
+        gan_trains_encoder: bool,
+    ) -> dict[str, Tensor]:
+        """The view-invariant loss of phase 3."""
+        options = self.losses.VIEW
         if "images_aug" in batch or not gan_trains_encoder:
-            key = "images_aug" if "images_aug" in batch else "images"
-            f = self._embed(batch, key, indices)
+            f = self._embed(batch, "images_aug" if "images_aug" in batch else "images", indices)
         else:
-            f = self.heads(map_x, camids=camids)
+            f = self.heads(map_x, camids=batch["camids"])
             self._pending = (f.detach(), indices)
         map_new = views.map_new
-        if (
-            not gan_trains_encoder
-        ):  # drawn without E_id's parameters in the graph: once more, with them
-            map_new = self.backbone(self.resize(views.new, x.shape[-2:]))
-        f_new = self.heads(map_new, camids=camids, generated=True)
+        if map_new is None or not (gan_trains_encoder and self.view_gradients):
+            new = views.new if self.view_gradients else views.new.detach()
+            map_new = self.backbone(self.resize(new, x.shape[-2:]))
+        f_new = self.heads(map_new, camids=batch["camids"], generated=True)
         # views that are not trusted must not serve as the originals' negatives either
         negatives = options.NEGATIVES if self.view_weight == 1 else "own"
         own, new, ori = view_invariant_loss(
@@ -268,10 +298,11 @@ class GCL(nn.Module):
             num_negatives=options.NUM_NEGATIVES,
             negatives=negatives,
         )
-        losses["loss_view_own"] = options.SCALE * self.view_weight * own
-        losses["loss_view_new"] = options.SCALE * self.view_weight * new
-        losses["loss_view_ori"] = options.SCALE * ori
-        return losses
+        return {
+            "loss_view_own": options.SCALE * self.view_weight * own,
+            "loss_view_new": options.SCALE * self.view_weight * new,
+            "loss_view_ori": options.SCALE * ori,
+        }
 
     def _gan_losses(
         self, x: Tensor, code: Tensor, views: Views, train_encoder: bool
@@ -280,9 +311,11 @@ class GCL(nn.Module):
         names, options, losses = self.losses.NAME, self.losses, {}
         x_small = self.resize(x, views.ori.shape[-2:])
         if "ReconstructionLoss" in names:
-            losses["loss_image"] = options.RECONSTRUCTION.SCALE * reconstruction_loss(
-                x_small, views.ori, views.cycle
-            )
+            scale = options.RECONSTRUCTION.SCALE
+            losses["loss_image"] = scale * reconstruction_loss(x_small, views.ori)
+        if "CycleLoss" in names:
+            scale = options.RECONSTRUCTION.SCALE
+            losses["loss_cycle"] = scale * reconstruction_loss(x_small, views.cycle)
         if "FeatureConsistencyLoss" in names:
             first = views.map_new
             if options.FEATURE.VIEWS == "code":
@@ -291,22 +324,25 @@ class GCL(nn.Module):
             losses["loss_feature"] = options.FEATURE.SCALE * feature_consistency_loss(
                 code, self.heads.part_code(first), self.heads.part_code(second)
             )
+        fakes = torch.cat([view for view in views[:3] if view is not None])
+        return losses | self._adversarial_losses(x_small, fakes)
+
+    def _adversarial_losses(self, real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
+        """E_str and G's adversarial term, D's own loss and D's R1 penalty."""
+        names, options, losses = self.losses.NAME, self.losses, {}
         if "AdversarialLoss" in names:
             form, scale = options.ADVERSARIAL.FORM, options.ADVERSARIAL.SCALE
-            fakes = torch.cat([views.ori, views.new, views.cycle])
             frozen = {k: v.detach() for k, v in self.discriminator.named_parameters()}
             judged = torch.func.functional_call(self.discriminator, frozen, (fakes,))
             losses["loss_generator"] = scale * generator_loss(judged, form)
             losses["loss_discriminator"] = scale * discriminator_loss(
-                self.discriminator(x_small.detach()), self.discriminator(fakes.detach()), form
+                self.discriminator(real.detach()), self.discriminator(fakes.detach()), form
             )
         if "R1Penalty" in names:
+            losses["loss_r1"] = real.new_zeros(())
             if self._steps % options.R1.EVERY == 0:
-                losses["loss_r1"] = (
-                    options.R1.SCALE * options.R1.EVERY * r1_penalty(self.discriminator, x_small)
-                )
-            else:
-                losses["loss_r1"] = x.new_zeros(())
+                weight = options.R1.SCALE * options.R1.EVERY
+                losses["loss_r1"] = weight * r1_penalty(self.discriminator, real)
             self._steps += 1
         return losses
 
