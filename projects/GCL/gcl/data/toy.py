@@ -99,7 +99,7 @@ def write_toy_dataset(
     for number, person in enumerate(looks, 1):
         train = number <= people
         for camera, scene in enumerate(scenes, 1):
-            swing = rng.uniform(0.1, 0.55) * rng.choice((-1, 1))
+            swing = rng.uniform(0.1, 0.45) * rng.choice((-1, 1))
             bodies = [render_body(person, 45 * k, swing, size) for k in range(8)]
             naked = [render_body(person, 45 * k, swing, size, bag=False) for k in range(8)]
             for frame, yaw in enumerate(seen_yaws, 1):
@@ -243,9 +243,9 @@ class _Scene:
     texture."""
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int]) -> None:
-        self.gains = rng.uniform(0.7, 1.15, 3)
+        self.gains = rng.uniform(0.85, 1.1, 3)
         self.offset = rng.uniform(0.0, 0.08, 3)
-        coarse = rng.uniform(0.25, 0.75, (int(rng.integers(3, 7)), 3, 3))
+        coarse = rng.uniform(0.38, 0.62, (int(rng.integers(3, 7)), 3, 3))
         self.background = np.stack(
             [
                 np.asarray(
@@ -259,7 +259,7 @@ class _Scene:
         )
         y, x = np.mgrid[: size[0], : 2 * size[1]] / size[0]
         waves = np.sin(2 * np.pi * (rng.uniform(-8, 8) * x + rng.uniform(2, 8) * y))
-        self.background = self.background + 0.08 * waves[..., None]
+        self.background = self.background + 0.03 * waves[..., None]
 
     def photograph(self, person: Person, body: Geometry, rng: np.random.Generator) -> np.ndarray:
         """(H, W, 3) in [0, 1], in front of a random piece of the background."""
@@ -272,10 +272,14 @@ class _Scene:
 
 
 def _shifted(body: Geometry, shift: np.ndarray) -> Geometry:
-    """The body moved by whole pixels (down, right); the margins of a body are wide enough."""
+    """The body moved by whole pixels (down, right); nothing comes in at the border."""
+    height, width = body.part.shape
+    margin = int(np.abs(shift).max())
+    top, left = margin - shift
 
     def moved(values: np.ndarray) -> np.ndarray:
-        return np.roll(values, tuple(shift), (0, 1))
+        padded = np.pad(values, [(margin, margin)] * 2 + [(0, 0)] * (values.ndim - 2))
+        return padded[top : top + height, left : left + width]
 
     return Geometry(moved(body.part), moved(body.shade), moved(body.point))
 
