@@ -72,6 +72,7 @@ def tiny_cfg(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CfgNode]:
                 (
                     "ViewInvariantLoss",
                     "ReconstructionLoss",
+                    "CycleLoss",
                     "FeatureConsistencyLoss",
                     "AdversarialLoss",
                     "R1Penalty",

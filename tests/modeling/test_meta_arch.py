@@ -58,62 +58,41 @@ def reached(model: GCL, loss: Tensor) -> set[str]:
 
 
 G, D, E, H = "generator", "discriminator", "backbone", "heads"
+BY_D = {"loss_discriminator": {D}, "loss_r1": {D}}
+GAN = ("loss_image", "loss_cycle", "loss_feature", "loss_generator")
+CONTRAST = ("loss_view_own", "loss_view_new", "loss_view_ori")
+
+
+def everything(gan: set[str], contrast: set[str]) -> dict[str, set[str]]:
+    return dict.fromkeys(GAN, gan) | dict.fromkeys(CONTRAST, contrast) | BY_D
+
+
+# (phase, JOINT.GAN_GRADIENTS, JOINT.VIEW_GRADIENTS): the groups that each loss teaches.
+# L_vi'' teaches G too, by its negatives, which the generated view scores.
 EXPECTED = {
-    ("contrast", True): {"loss_view_ori": {E, H}},
-    ("generator", True): {
-        "loss_image": {G},
-        "loss_feature": {G},
-        "loss_generator": {G},
-        "loss_discriminator": {D},
-        "loss_r1": {D},
-        "loss_identity": {G},
-    },
-    ("joint", True): {
-        "loss_image": {G, E},
-        "loss_feature": {G, E},
-        "loss_generator": {G, E},
-        "loss_discriminator": {D},
-        "loss_r1": {D},
-        "loss_view_own": {G, E, H},
-        "loss_view_new": {G, E, H},
-        "loss_view_ori": {G, E, H},  # G by the negatives, which the generated view scores
-    },
-    ("joint", False): {
-        "loss_image": {G},
-        "loss_feature": {G},
-        "loss_generator": {G},
-        "loss_discriminator": {D},
-        "loss_r1": {D},
-        "loss_view_own": {G, E, H},
-        "loss_view_new": {G, E, H},
-        "loss_view_ori": {G, E, H},
-    },
+    ("contrast", True, True): {"loss_view_ori": {E, H}},
+    ("generator", True, True): dict.fromkeys((*GAN, "loss_identity"), {G}) | BY_D,
+    ("joint", True, True): everything({G, E}, {G, E, H}),
+    ("joint", True, False): everything({G, E}, {E, H}),
+    ("joint", False, True): everything({G}, {G, E, H}),
+    ("joint", False, False): everything({G}, {E, H}),
 }
-
-
 SWITCHES = [("paper", "lsgan"), ("code", "log")]
 CASES = [(*case, *switch) for case in EXPECTED for switch in SWITCHES if case[0] != "contrast"]
 
 
 @pytest.mark.parametrize(
-    ("phase", "gan_gradients", "views", "form"), [("contrast", True, *SWITCHES[0]), *CASES]
+    ("phase", "gan", "view", "views", "form"), [("contrast", True, True, *SWITCHES[0]), *CASES]
 )
-def test_each_loss_alone_reaches_these_groups_and_no_other(
-    tiny_cfg, phase, gan_gradients, views, form
-):
-    cfg = tiny_cfg(
-        "GCL.JOINT.GAN_GRADIENTS",
-        gan_gradients,
-        "MODEL.LOSSES.FEATURE.VIEWS",
-        views,
-        "MODEL.LOSSES.ADVERSARIAL.FORM",
-        form,
-    )
+def test_each_loss_alone_reaches_these_groups_and_no_other(tiny_cfg, phase, gan, view, views, form):
+    cfg = tiny_cfg()
+    cfg.GCL.JOINT.GAN_GRADIENTS, cfg.GCL.JOINT.VIEW_GRADIENTS = gan, view
+    cfg.MODEL.LOSSES.FEATURE.VIEWS, cfg.MODEL.LOSSES.ADVERSARIAL.FORM = views, form
     model = make_model(cfg, phase)
     losses = model(make_batch())
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
     found = {name: reached(model, loss) for name, loss in losses.items()}
-    assert found == EXPECTED[phase, gan_gradients]
+    assert found == EXPECTED[phase, gan, view]
 
 
 @pytest.mark.parametrize("gan_gradients", [True, False])
@@ -272,6 +251,7 @@ def test_view_weight_scales_the_terms_in_which_views_teach(tiny_cfg):
 def test_scales_multiply_their_losses(tiny_cfg):
     keys = {
         "loss_image": "RECONSTRUCTION",
+        "loss_cycle": "RECONSTRUCTION",
         "loss_feature": "FEATURE",
         "loss_r1": "R1",
         "loss_generator": "ADVERSARIAL",
@@ -292,6 +272,7 @@ def test_scales_multiply_their_losses(tiny_cfg):
     ("chosen", "names"),
     [
         ("ReconstructionLoss", {"loss_image"}),
+        ("CycleLoss", {"loss_cycle"}),
         ("FeatureConsistencyLoss", {"loss_feature"}),
         ("AdversarialLoss", {"loss_generator", "loss_discriminator"}),
         ("R1Penalty", {"loss_r1"}),
@@ -341,7 +322,7 @@ def test_losses_of_the_generator_phase_against_the_equations(tiny_cfg):
         ori = model.generator(batch["structure_ori"], c(x))
         new = model.generator(batch["structure_new"], c(x))
         cycle = model.generator(batch["structure_ori"], c(new))
-        image = (x - ori).abs().mean() + (x - cycle).abs().mean()
+        image, back = (x - ori).abs().mean(), (x - cycle).abs().mean()
         feature = (c(x) - c(new)).abs().mean() + (c(x) - c(cycle)).abs().mean()
         fake = [
             torch.cat(maps)
@@ -354,12 +335,30 @@ def test_losses_of_the_generator_phase_against_the_equations(tiny_cfg):
         )
     wanted = {
         "loss_image": 5 * image,
+        "loss_cycle": 5 * back,
         "loss_feature": 5 * feature,
         "loss_generator": generator,
         "loss_discriminator": discriminator,
     }
     for name, value in wanted.items():
         assert losses[name] == pytest.approx(value.item(), rel=1e-4), name
+
+
+def test_without_losses_that_need_it_the_encoder_looks_at_no_view(tiny_cfg):
+    """Generator phase, L_adv and |x - x'_ori| alone: two fakes, and E_id sees the crops only."""
+    model = make_model(tiny_cfg("MODEL.LOSSES.NAME", ("ReconstructionLoss", "AdversarialLoss")), G)
+    batch, seen = make_batch(), []
+    model.backbone.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    losses = model(batch)
+    assert set(losses) == {"loss_image", "loss_generator", "loss_discriminator"}
+    assert len(seen) == 1
+    with torch.no_grad():
+        x = model.preprocess_image(batch)
+        code = model.heads.part_code(model.backbone(x))
+        fakes = torch.cat([model.generator(batch[f"structure_{v}"], code) for v in ("ori", "new")])
+        wanted = sum(2 * (m - 1).square().mean() for m in model.discriminator(fakes))
+    torch.testing.assert_close(seen[0], x)
+    assert losses["loss_generator"].item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("phase", ["generator", "joint"])
