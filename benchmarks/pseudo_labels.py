@@ -4,10 +4,10 @@
     python benchmarks/pseudo_labels.py --cases 1000000x256:ivf --dense
 
 Every case runs in a process of its own on one thread, and time is CPU time, so a busy machine
-spoils little. Memory is the peak above the imported libraries and the features. "floor" is the
-time that 2 N^2 D operations take at the matrix-multiplication rate measured in the same process;
-"share" is floor / kNN. The dense algorithm is the published one: flat faiss kNN, (N, N) arrays, a row
-at a time.
+spoils little. Memory is the peak above the imported libraries and the features. "floor" is the time
+that 2 N^2 D operations take at the matrix-multiplication rate measured in the same process; "share"
+is floor / kNN. The dense algorithm is the published one: flat faiss kNN, (N, N) arrays, a row at a
+time.
 
 The features are synthetic: Gaussian identities of 17 images in a 200-dimensional subspace, camera
 offsets, uneven noise and 5 % hub images, unit length. Real features may be more hub-like,
@@ -131,7 +131,7 @@ def run_sparse(x: np.ndarray, option: str) -> dict:
     out |= {"radius": float(eps), "clusters": int(labels.max()) + 1}
     if method == "ivf":
         out["recall"] = recall(rows, neighbours.index)
-    if len(x) <= 12_936 and option == "auto":  # the same numbers as the dense algorithm of this script?
+    if len(x) <= 12_936 and option == "auto":  # for the comparison with the dense labels
         out["peers"] = PseudoLabeler(zero_rule="peers")(x).labels.tolist()
     return out | {"outliers": int((labels < 0).sum())}
 
@@ -209,7 +209,7 @@ def rest(seconds: dict[str, float]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cases", nargs="*", default=CASES, help="NxD[:float32|bfloat16|faiss|ivf]")
+    parser.add_argument("--cases", nargs="*", default=CASES, help="NxD[:float32|faiss|ivf]")
     parser.add_argument("--dense", nargs="*", default=DENSE, help="NxD of the dense algorithm")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()

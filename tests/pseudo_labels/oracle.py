@@ -1,5 +1,6 @@
-"""A slow, dense, obvious labelling to compare with, written from the k-reciprocal paper (Zhong et al.,
-CVPR 2017) and method.md: (N, N) arrays, one image at a time, numpy sets, scikit-learn's DBSCAN.
+"""A slow, dense, obvious labelling to compare with, written from the k-reciprocal paper (Zhong et
+al., CVPR 2017) and method.md: (N, N) arrays, one image at a time, numpy sets, scikit-learn's
+DBSCAN.
 
 Conventions of the published unsupervised re-ID code: the image itself is the first of its k1
 neighbours, the half lists have round(k1 / 2) + 1 columns, "more than two thirds" is strict.
@@ -13,7 +14,8 @@ GRID = 2.0**36  # scores that differ by less than this are ties; ties go to the 
 
 
 def ranking(x: np.ndarray, k: int) -> np.ndarray:
-    """(N, min(k, N)): the image itself, then the others by descending cosine, ties to the lower index."""
+    """(N, min(k, N)): the image itself, then the others by descending cosine, ties to the lower
+    index."""
     n = len(x)
     out = np.empty((n, min(k, n)), np.int64)
     y = x.astype(np.float64)
@@ -87,7 +89,8 @@ def dense_labels(x, k1=30, k2=6, min_samples=4, eps=None, rho=2e-3, zero_rule="s
 
 
 def people(n: int, d: int, seed: int = 0, twins: int = 0) -> np.ndarray:
-    """(n, d) float32 unit rows: Gaussian identities of 12 images on average; `twins` exact copies."""
+    """(n, d) float32 unit rows: Gaussian identities of 12 images on average; `twins` exact
+    copies."""
     rng = np.random.default_rng(seed)
     identity = rng.integers(0, max(1, n // 12), n)
     spectrum = 1 / np.sqrt(1 + np.arange(d))

@@ -1,8 +1,8 @@
 """Pseudo labels: features in, cluster labels out. Exact, sparse, usable alone.
 
     from gcl.pseudo_labels import PseudoLabeler
-    result = PseudoLabeler()(features)      # features: (N, D) torch tensor or numpy array, any device
-    result.labels                           # (N,) int64, -1 = outlier
+    result = PseudoLabeler()(features)  # (N, D) torch tensor or numpy array, any device
+    result.labels                       # (N,) int64, -1 = outlier
 
 Needs numpy, scipy, torch; numba and faiss make it faster. Imports nothing else of this project.
 """

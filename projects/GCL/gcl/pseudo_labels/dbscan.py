@@ -16,10 +16,10 @@ from .sharding import Ranks
 def dbscan(distance: SparseDistance, eps: float, min_samples: int = 4) -> np.ndarray:
     """Cluster images whose distance is at most `eps` (Ester et al., KDD 1996).
 
-    An image with at least `min_samples` images within `eps`, itself counted, is a core. Cores within
-    `eps` of each other share a cluster; any other image within `eps` of a core joins
-    the lowest-numbered such cluster; the rest are outliers. Clusters are numbered by their smallest core,
-    which is scikit-learn's numbering.
+    An image with at least `min_samples` images within `eps`, itself counted, is a core. Cores
+    within `eps` of each other share a cluster; any other image within `eps` of a core joins the
+    lowest-numbered such cluster; the rest are outliers. Clusters are numbered by their smallest
+    core, which is scikit-learn's numbering.
 
     Args:
         distance: pairs of this rank; all ranks together hold each pair once.

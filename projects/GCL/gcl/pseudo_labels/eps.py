@@ -22,12 +22,12 @@ PART = 1 << 20
 
 
 def check_eps(eps: float) -> np.float32:
-    """`eps` as float32; pairs that share no neighbour have distance 1, so eps must stay below it."""
+    """`eps` as float32, below 1: that is the distance of pairs that share no neighbour."""
     value = np.float32(eps)
     if not 0 <= value < 1:
         raise ValueError(
-            f"eps must be in [0, 1), not {eps}: Jaccard distances end at 1, and at eps = 1 images with "
-            "nothing in common would be neighbours."
+            f"eps must be in [0, 1), not {eps}: Jaccard distances end at 1, and at eps = 1 images "
+            "with nothing in common would be neighbours."
         )
     return value
 
@@ -41,15 +41,16 @@ def estimate_eps(
         distances: (P,) float32, the listed pairs of this rank (all ranks together: each pair once).
             The n (n - 1) / 2 - P pairs that are not listed have distance 1 and count.
         n: number of images.
-        rho: below 1, a share of the counted pairs; 1 or more, a number of neighbours per image, i.e.
-            rho * n / 2 pairs (each pair serves two images).
-        zero_rule: which pairs at distance zero count. "peers": those that are not exactly 0, as in the
-            published code, where the last bit of the weights decides which twins
-            round to 0 and which to 6e-8. "stable": those of at least 1e-6, which rounding can not move.
+        rho: below 1, a share of the counted pairs; 1 or more, a number of neighbours per image,
+            i.e. rho * n / 2 pairs (each pair serves two images).
+        zero_rule: which pairs at distance zero count. "peers": those that are not exactly 0, as in
+            the published code, where the last bit of the weights decides which twins round to 0 and
+            which to 6e-8. "stable": those of at least 1e-6, which rounding can not move.
 
     Returns:
-        float32 below 1. At least one pair is averaged (rho * pairs rounds to 0 below 23 images at the
-        default). If no pair counts: 1e-6 ("stable") or 0 ("peers"), so that only twins are neighbours.
+        float32 below 1. At least one pair is averaged (rho * pairs rounds to 0 below 23 images at
+        the default). If no pair counts: 1e-6 ("stable") or 0 ("peers"), so that only twins are
+        neighbours.
 
     Raises:
         ValueError: rho <= 0 or an unknown zero_rule.
@@ -57,9 +58,9 @@ def estimate_eps(
     check_rule(rho, zero_rule)
     if rho < 1 and n > LARGE:
         warnings.warn(
-            f"rho = {rho} of all pairs is {rho * n / 2:.0f} pairs per image at N = {n}; the share does "
-            "not scale with N and can put most images into one cluster. "
-            "Give rho as a number of neighbours per image (26 = what 0.002 means at 12,936 images) or a fixed eps.",
+            f"rho = {rho} of all pairs is {rho * n:.0f} neighbours per image at N = {n}; the share "
+            "does not scale with N and can put most images into one cluster. Give rho as a number "
+            "of neighbours per image (26 is what 0.002 means at 12,936 images) or a fixed eps.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -92,8 +93,8 @@ def check_rule(rho: float, zero_rule: str) -> None:
 
 
 def _histogram(distances: np.ndarray, low: np.float32) -> np.ndarray:
-    """(65536,) int64: counts of the distances of at least `low` by the leading bits of their float32
-    pattern, which orders as the value does."""
+    """(65536,) int64: distances of at least `low`, counted by the leading bits of their pattern,
+    which orders as the value does."""
     bins = np.zeros(1 << 16, np.int64)
     for part in _parts(distances):
         bins += np.bincount(part[part >= low].view(np.uint32) >> BIN_SHIFT, minlength=len(bins))

@@ -23,9 +23,9 @@ def unit_rows(features: torch.Tensor | np.ndarray) -> torch.Tensor:
             (float16 and bfloat16 are widened first).
 
     Returns:
-        (N, D) float32 contiguous tensor on the device of `features`. It shares memory with the input
-        when that already is contiguous float32 with rows of unit length. An all-zero row
-        has no direction and stays zero: it is equally far from everything.
+        (N, D) float32 contiguous tensor on the device of `features`. It shares memory with the
+        input when that already is contiguous float32 with rows of unit length. An all-zero row has
+        no direction and stays zero: it is equally far from everything.
 
     Raises:
         TypeError: not an array of real numbers.
@@ -97,6 +97,6 @@ def _bad_rows(rows: list[int], n: int) -> str:
     more = f" and {len(rows) - ROWS_IN_MESSAGE} more" if len(rows) > ROWS_IN_MESSAGE else ""
     plural = "s" if len(rows) > 1 else ""
     return (
-        f"features has NaN or infinite values in row{plural} {names}{more} ({len(rows)} of {n} rows). "
-        "Look for a diverged loss or an overflow in half precision before labelling."
+        f"features has NaN or infinite values in row{plural} {names}{more} ({len(rows)} of {n} "
+        "rows). Look for a diverged loss or an overflow in half precision before labelling."
     )

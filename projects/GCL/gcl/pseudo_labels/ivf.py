@@ -1,9 +1,9 @@
 """Approximate neighbours for a million images: compare only images of nearby cells.
 
-k-means divides the images into cells of about 128; the images of a cell are searched, exactly, among
-the `visit` images of the cells whose centres are nearest to its own. That is an inverted file (IVF) whose
-queries are answered a cell at a time, so that the work is matrix products and the exact search's
-selection. The cost is N * visit products instead of N^2; what is lost are neighbours
+k-means divides the images into cells of about 128; the images of a cell are searched, exactly,
+among the `visit` images of the cells whose centres are nearest to its own. That is an inverted file
+(IVF) whose queries are answered a cell at a time, so that the work is matrix products and the exact
+search's selection. The cost is N * visit products instead of N^2; what is lost are neighbours
 across cells that are far from each other.
 
 Labels are the same whatever the world size, but k-means runs in the coarse arithmetic, so they may
@@ -58,7 +58,7 @@ def ivf_neighbours(
 def _columns(
     c: int, centres: np.ndarray, members: np.ndarray, start: np.ndarray, visit: int
 ) -> np.ndarray:
-    """The first `visit` images of the cells nearest to cell c, its own first, in ascending order."""
+    """The first `visit` images of the cells nearest to cell c, its own first; ascending."""
     distance = -(centres @ centres[c])
     distance[c] = -np.inf  # whatever the rounding
     order = np.argsort(distance, kind="stable")

@@ -65,8 +65,8 @@ def jaccard_distance(
         k1: size of the neighbour lists, the image itself counted, as in the published unsupervised
             re-ID code (the CVPR 2017 code takes k1 + 1 columns). Lists end at N where N < k1.
         k2: rows averaged in step 4; 1 skips it.
-        published_weights: step 3 by the two float32 torch operations of the published code, row by row,
-            instead of float64. Slower; for bit-for-bit comparisons only.
+        published_weights: step 3 by the two float32 torch operations of the published code, row by
+            row, instead of float64. Slower; for bit-for-bit comparisons only.
     """
     rank = neighbours.index
     n = len(rank)
@@ -132,7 +132,7 @@ def _gather(
 def _weights(
     x: torch.Tensor, neighbours: Neighbours, indptr: np.ndarray, indices: np.ndarray, a: int, b: int
 ) -> np.ndarray:
-    """Step 3 for rows a..b in float64, rounded to float32. Most products are known from the search."""
+    """Step 3 for rows a..b in float64, rounded to float32; the search knows most products."""
     run = kernels()
     dots = run.known_dots(neighbours.index, neighbours.similarity, indptr, indices, a, b)
     missing = np.flatnonzero(np.isnan(dots))

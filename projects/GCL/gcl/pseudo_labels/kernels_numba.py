@@ -117,7 +117,7 @@ def expand(rank, k, half, a, b):
 
 @jit
 def known_dots(rank, dots, indptr, indices, a, b):
-    """Look up <x_i, x_j> of the set members j of rows a..b among the neighbours' dots; NaN if absent.
+    """<x_i, x_j> of the set members j of rows a..b where the neighbour lists hold it, else NaN.
 
     `indptr` (n + 1,) counts from the first entry of row a.
     """
@@ -218,7 +218,7 @@ def columns(indptr, indices, data):
 
 @jit
 def upper_starts(indptr, indices, colptr):
-    """Per entry (i, g): where column g continues behind row i (nnz,); and the work of every row (N,)."""
+    """Where column g continues behind row i for every entry (i, g), and the work of a row (N,)."""
     N = len(indptr) - 1
     starts, work = np.empty(len(indices), I64), np.zeros(N, I64)
     at = colptr[:-1].copy()
@@ -233,7 +233,7 @@ def upper_starts(indptr, indices, colptr):
 
 @jit
 def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
-    """Distances of the pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts).
+    """Distances of pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts).
 
     A dense row of sums and a list of the touched columns; the float32 sums run over ascending
     columns whatever the range a..b is. j is in order of first touch, not ascending.
@@ -282,7 +282,7 @@ def _root(parent, i):
 
 @jit
 def dbscan_labels(n, left, right, min_samples):
-    """DBSCAN over the listed neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
+    """DBSCAN over the neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
     degree = np.ones(n, I64)  # a point is a neighbour of itself
     for p in range(len(left)):
         degree[left[p]] += 1

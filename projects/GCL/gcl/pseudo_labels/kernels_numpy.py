@@ -1,8 +1,8 @@
 """The functions of `kernels_numba` by numpy and scipy, for a machine without numba.
 
 Same arguments, same results bit for bit (the products of `pair_dots`, on their grid, excepted).
-Written as sparse algebra rather than loops: with A (N, N) the 0/1 matrix of the neighbour lists,
-the reciprocal sets are A * A^T element by element, the common members are R H^T, the expansion R + M H.
+Sparse algebra rather than loops: with R, H the 0/1 matrices of the reciprocal and half sets,
+the common members of reciprocal sets are R H^T, the expanded sets R + M H.
 
 Shapes: `N` images, `k` neighbours, `n` = b - a rows.
 """
@@ -53,7 +53,7 @@ def expand(rank, k, half, a, b):
 
 
 def known_dots(rank, dots, indptr, indices, a, b):
-    """Look up <x_i, x_j> of the set members j of rows a..b among the neighbours' dots; NaN if absent."""
+    """<x_i, x_j> of the set members j of rows a..b where the neighbour lists hold it, else NaN."""
     out = np.full(len(indices), np.nan)
     rows = np.repeat(np.arange(a, b), np.diff(indptr))
     for q in range(rank.shape[1] - 1, -1, -1):
@@ -95,7 +95,7 @@ def columns(indptr, indices, data):
 
 
 def upper_starts(indptr, indices, colptr):
-    """Per entry (i, g): where column g continues behind row i (nnz,); and the work of every row (N,)."""
+    """Where column g continues behind row i for every entry (i, g), and the work of a row (N,)."""
     order = np.argsort(indices, kind="stable")  # by column, rows ascending: the order of `columns`
     starts = np.empty(len(indices), np.int64)
     starts[order] = np.arange(1, len(indices) + 1)
@@ -105,7 +105,7 @@ def upper_starts(indptr, indices, colptr):
 
 
 def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
-    """Distances of the pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts)."""
+    """Distances of pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts)."""
     n = len(indptr) - 1
     first, last = indptr[a], indptr[b]
     length = colptr[indices[first:last].astype(np.int64) + 1] - starts[first:last]
@@ -138,7 +138,7 @@ def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
 
 
 def dbscan_labels(n, left, right, min_samples):
-    """DBSCAN over the listed neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
+    """DBSCAN over the neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
     degree = 1 + np.bincount(left, minlength=n) + np.bincount(right, minlength=n)
     core = degree >= min_samples
     labels = np.full(n, -1, np.int64)

@@ -1,9 +1,9 @@
 """Compiled selection for the neighbour search on a CPU: scores in, proven neighbour lists out.
 
-A row keeps every column whose coarse score reaches (its running k-th best) - `margin`. With `margin`
-at twice the bound on the coarse error no true neighbour can be dropped: its exact score
-is at least the exact score of k columns, each at least (k-th best coarse) - margin / 2. Far cheaper than
-a top-k: once the running bound is up, a row is one vectorised pass that finds nothing.
+A row keeps every column whose coarse score reaches (its running k-th best) - `margin`. With
+`margin` at twice the bound on the coarse error no true neighbour can be dropped: its exact score is
+at least the exact score of k columns, each at least (k-th best coarse) - margin / 2. Far cheaper
+than a top-k: once the running bound is up, a row is one vectorised pass that finds nothing.
 
 Coarse scores are float32, or bfloat16 seen as int16 (numba has no bfloat16).
 
@@ -87,7 +87,7 @@ def _compress(order, index, n, k, margin, table):
 
 @jit
 def select(scores, first, k, margin, table, order, index, count, bars, a, b):
-    """Take the columns first, first + 1, ... of the block `scores` (B, M) into the lists of rows a..b.
+    """Take columns first, first + 1, ... of the block `scores` (B, M) into the lists of rows a..b.
 
     order, index (B, c), count (B,) and bars (B,) are the lists, updated in place; count -1 marks a
     row with more near-ties than the list holds.

@@ -38,14 +38,15 @@ class PseudoLabeler:
         k2: rows averaged in the local query expansion; 1 = off.
         min_samples: images within eps, itself counted, that make an image a core.
         eps: fixed radius in [0, 1); None = the rho rule (`estimate_eps`).
-        rho: share of all pairs (below 1) or neighbours per image (1 or more) that the rule averages.
-        zero_rule: how pairs at distance zero count in the rule, "stable" or "peers" (`estimate_eps`).
-            "peers" also takes the float32 weights of the published code, so that the labels
-            equal its labels exactly.
+        rho: share of all pairs (below 1) or neighbours per image (1 or more) that the rule
+            averages.
+        zero_rule: how pairs at distance zero count in the rule, "stable" or "peers"
+            (`estimate_eps`). "peers" also takes the float32 weights of the published code, so that
+            the labels equal its labels exactly.
         knn: "auto", "torch", "faiss" or the approximate "ivf" (`nearest_neighbours`).
 
-    Never fails on size: where nothing can cluster (no image, one image, fewer than min_samples) every
-    label is -1, and what that means is the caller's decision.
+    Never fails on size: where nothing can cluster (no image, one image, fewer than min_samples)
+    every label is -1, and what that means is the caller's decision.
 
     Example:
         >>> result = PseudoLabeler(k1=30, k2=6, min_samples=4, rho=2e-3)(features)

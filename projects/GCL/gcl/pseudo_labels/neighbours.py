@@ -1,9 +1,9 @@
 """The k nearest neighbours of every image by cosine similarity, exact or (on request) approximate.
 
 A fast, coarse search (float32, or bfloat16 where the hardware multiplies that faster) proposes
-candidates; float64 scores decide among them; and a bound on the coarse error proves, row by row, that
-none was missed. Rows without the proof (more near-ties than a list holds) are searched again in
-float64. So the answer is the float64 one whatever device, block size or library proposed.
+candidates; float64 scores decide among them; and a bound on the coarse error proves, row by row,
+that none was missed. Rows without the proof (more near-ties than a list holds) are searched again
+in float64. So the answer is the float64 one whatever device, block size or library proposed.
 
 Shapes: `N` images, `D` embedding size, `k` neighbours.
 """
@@ -51,12 +51,12 @@ def nearest_neighbours(
     Args:
         features: (N, D), any real dtype, any device; rows are scaled to unit length.
         k: neighbours per image, the image itself counted; min(k, N) are returned.
-        method: "torch": blocked matrix product on the features' device; exact.
-            "faiss": candidates from a flat faiss index (its GPU one if faiss has it and the features
-            are on a GPU); exact. "auto": "torch". "ivf": approximate, for a million images (`ivf.py`).
-        coarse: arithmetic of the candidates of "torch" and "ivf", "float32" or "bfloat16"; "auto" is
-            bfloat16 on a GPU and, on a CPU, whichever its matrix product does faster. It does not
-            change the answer of an exact method.
+        method: "torch": blocked matrix product on the features' device; exact. "faiss": candidates
+            from a flat faiss index (its GPU one if faiss has it and the features are on a GPU);
+            exact. "auto": "torch". "ivf": approximate, for a million images (`ivf.py`).
+        coarse: arithmetic of the candidates of "torch" and "ivf", "float32" or "bfloat16"; "auto"
+            is bfloat16 on a GPU and, on a CPU, whichever its matrix product does faster. It does
+            not change the answer of an exact method.
         visit: images that each image is compared with by "ivf".
 
     Returns:
@@ -117,7 +117,7 @@ def _coarse(x: torch.Tensor, coarse: str) -> torch.dtype:
 
 @functools.cache
 def _bfloat16_is_faster() -> bool:
-    """Try it: no portable query says whether this CPU multiplies bfloat16 tiles or emulates them."""
+    """Tried out: no portable query says whether this CPU multiplies or emulates bfloat16."""
     took = {}
     for dtype in (torch.float32, torch.bfloat16):
         left, right = torch.ones(512, 256, dtype=dtype), torch.ones(2048, 256, dtype=dtype)

@@ -1,8 +1,8 @@
 """Search of a block of rows: candidates by a coarse product, decision in float64, proof.
 
 A search is a function of (rows, columns, index, similarity): it fills the neighbour lists (B, k) of
-the images `rows` among the images `columns` (None: all). Three make candidates in different ways; all
-give the same lists.
+the images `rows` among the images `columns` (None: all). Three make candidates in different ways;
+all give the same lists.
 
 Shapes: `N` images, `D` embedding size, `k` neighbours, `B` query rows, `M` columns, `m` candidates.
 """
@@ -132,7 +132,8 @@ def faiss_search(x: torch.Tensor, k: int) -> Search:
 
 
 def _decided(x: torch.Tensor, k: int, candidates: Callable, m: int, error: float) -> Search:
-    """A search from a function (rows, columns, m) -> (scores, index) (B, m) of the m best columns."""
+    """A search from a function (rows, columns, m) -> (scores, index) (B, m) of the m best
+    columns."""
 
     def search(rows, columns, out_index, out_similarity):
         size = len(x) if columns is None else len(columns)

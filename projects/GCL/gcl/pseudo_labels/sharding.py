@@ -40,7 +40,8 @@ def map_rows(
 
 
 def join(parts: list[tuple], dtypes: Sequence[type]) -> tuple[np.ndarray, ...]:
-    """Concatenate column by column, freeing the pieces on the way: the peak stays near the result."""
+    """Concatenate column by column, freeing the pieces on the way: the peak stays near the
+    result."""
     sizes = [sum(len(part[c]) for part in parts) for c in range(len(dtypes))]
     out = tuple(np.empty(size, dtype) for size, dtype in zip(sizes, dtypes, strict=True))
     at = [0] * len(dtypes)
@@ -54,7 +55,8 @@ def join(parts: list[tuple], dtypes: Sequence[type]) -> tuple[np.ndarray, ...]:
 
 
 class Ranks:
-    """The processes that share one labelling: the default torch.distributed group, or just this one."""
+    """The processes that share one labelling: the default torch.distributed group, or just this
+    one."""
 
     def __init__(self) -> None:
         on = dist.is_available() and dist.is_initialized()
