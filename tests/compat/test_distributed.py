@@ -54,10 +54,14 @@ def test_gloo_launch_two_processes(by: str, tmp_path: Path) -> None:
         )
         for environment in environments
     ]
-    for process in processes:
-        errors = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, errors
-        assert "destroy_process_group" not in errors
+    try:
+        for process in processes:
+            errors = process.communicate(timeout=900)[1]  # only against a hang
+            assert process.returncode == 0, errors
+            assert "destroy_process_group" not in errors
+    finally:
+        for process in processes:
+            process.kill()
 
     facts = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
     for rank, fact in enumerate(facts):
