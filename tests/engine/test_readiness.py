@@ -92,6 +92,15 @@ def test_views_of_somebody_else_are_not_below_zero():
     assert measured.rank1 == measured.rank1_class == 0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_no_numbers_are_not_ready(value):
+    features = torch.eye(N)
+    features[3] = value
+    measured = measure(features)
+    assert measured.score == 0
+    assert view_weight(measured.score, "ramp", 0.5) == view_weight(measured.score, "gate", 0.5) == 0
+
+
 def test_half_way():
     """Between the own row and one other, both at the same angle: log 2 and a little."""
     features = torch.eye(N) + torch.eye(N).roll(1, 0)

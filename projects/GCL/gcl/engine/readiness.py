@@ -61,8 +61,10 @@ def measure_readiness(
             class_hits.append((nearest == rows) | same_class)
     loss = torch.cat(losses).mean().item()
     chance = math.log(len(bank.features))
+    # features that are not numbers (E_id has blown up) recognise nobody
+    score = min(max(1 - loss / chance, 0.0), 1.0) if math.isfinite(loss) else 0.0
     measured = Readiness(
-        min(max(1 - loss / chance, 0.0), 1.0),
+        score,
         loss,
         chance,
         torch.cat(own_hits).float().mean().item(),
