@@ -88,7 +88,7 @@ def ended(out: Path, data: Path, *argv: str, config: Path = runs.CONFIG, **chang
     """Run the command with a mistake in it; what it said on stderr, after exit code 1."""
     line = ["--config-file", str(config), *argv, *runs.options(out, data, **changes)]
     process = runs.launch(runs.command, out, str(data), line)
-    process.join(300)
+    process.join(1800)
     errors = (out / "errors").read_text()
     assert process.exitcode == 1, (process.exitcode, errors)
     assert "Traceback" not in errors, errors

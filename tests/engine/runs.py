@@ -189,7 +189,7 @@ def launch(function, out: Path | str, *args: object, **kwargs: object) -> BasePr
 
 def finish(process: BaseProcess, out: Path | str) -> None:
     """Wait; an error over there is an error here."""
-    process.join(300)
+    process.join(1800)
     if process.exitcode != 0:
         process.kill()
         texts = [Path(out, name).read_text()[-3000:] for name in ("printed", "errors")]

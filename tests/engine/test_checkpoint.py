@@ -141,7 +141,7 @@ def test_killed_in_the_middle_of_writing_a_checkpoint(toy, finished, tmp_path, s
     """The first one, model_best of the first phase, and one of the generator phase."""
     out = tmp_path / "run"
     process = runs.launch(runs.train_and_die, out, str(toy), save)
-    process.join(300)
+    process.join(1800)
     assert process.exitcode == -signal.SIGKILL
     halves = list(out.glob("*.tmp"))
     assert len(halves) == 1
