@@ -63,8 +63,7 @@ def add_gcl_config(cfg: CN) -> None:
     # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
     cfg.GCL.GENERATOR.AUGMENT = False
     cfg.GCL.GENERATOR.NAME = "ViewGenerator"  # E_str and G, in REID_HEADS_REGISTRY
-    # Height and width at which views are drawn; views are resized for E_id. (0, 0):
-    # INPUT.SIZE_TRAIN
+    # Height and width at which views are drawn, resized for E_id; (0, 0): INPUT.SIZE_TRAIN
     cfg.GCL.GENERATOR.SIZE = [0, 0]
     cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c
     cfg.GCL.GENERATOR.WIDTH = 16  # channels of E_str's stem; G works on four times as many
@@ -96,11 +95,10 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT.VIEW_GRADIENTS = True
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
-    # What the readiness r in [0, 1] of the generated views (see engine/readiness.py) does to the
-    # weight of the loss terms in which generated views teach E_id: "off": nothing, the paper's
-    # plain schedule; "gate": weight 0 in an epoch that starts with r < THRESHOLD; "ramp": min(1, r
-    # /
-    # THRESHOLD)
+    # What the readiness r in [0, 1] of the generated views (engine/readiness.py), measured after each
+    # epoch, makes of the weight of the loss terms in which they teach E_id in the next one:
+    # "off": 1, the paper's plain schedule; "gate": 0 while r < THRESHOLD, else 1;
+    # "ramp": min(1, r / THRESHOLD). With the latter two G must reach some r while E_id is frozen.
     cfg.GCL.JOINT.READINESS = "off"
     cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5
 
@@ -135,7 +133,7 @@ def add_gcl_config(cfg: CN) -> None:
     losses.VIEW.NEGATIVES = (
         "new"  # negatives of the third term use f' ("new", released code) or f ("own")
     )
-    # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and of CycleLoss |x - x''_ori|_1: L_img is both
+    # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and CycleLoss |x - x''_ori|_1 (L_img is both)
     losses.RECONSTRUCTION = CN({"SCALE": 5.0})
     losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
     losses.FEATURE.VIEWS = "paper"  # x'_new and x''_ori ("paper") or x'_ori and x''_ori ("code")

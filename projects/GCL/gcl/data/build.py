@@ -55,7 +55,8 @@ class TrainingSet:
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(
                 f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)} has {len(self.items)} training images,"
-                f" fewer than SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: add images or lower it."
+                f" fewer than SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: add images or"
+                " lower it."
             )
         self.structures = None
         self.usable = list(range(len(self.items)))

@@ -82,9 +82,9 @@ class ViewGenerator(nn.Module):
             code); "rows": every block is steered by all stripes, each at its own rows, blended
             linearly between the stripes' centres. A person's clothes are where their stripe is, so
             nothing has to be learnt to put them there.
-        code_norm: standardise the channels of the part code by their running statistics. What people
-            have in common is by far the largest part of a code; without it, what tells them apart
-            comes through, and G is less tied to one state of the encoder.
+        code_norm: standardise the channels of the part code by their running statistics. What
+            people have in common is by far the largest part of a code; without it, what tells them
+            apart comes through, and G is less tied to one state of the encoder.
     """
 
     @configurable

@@ -63,8 +63,8 @@ class RunningNorm(nn.Module):
     """Standardise vectors by the running mean and deviation of their group (a camera, say).
 
     Unlike batch norm it never uses the statistics of one batch, so one image of a group in a batch
-    does no harm, and no gradient flows through it. The statistics follow the last ``window`` vectors
-    of each group: measured once an epoch they would lag, and features drift out of range.
+    does no harm, and no gradient flows through it. The statistics follow the last ``window``
+    vectors of each group: measured once an epoch they would lag, and features drift out of range.
 
     Row 0 holds the statistics of all groups together, for vectors without a (known) group.
 

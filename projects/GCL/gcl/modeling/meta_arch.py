@@ -15,7 +15,6 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY, build_heads
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from gcl.config import generator_size
 from gcl.losses import (
     contrast_loss,
     discriminator_loss,
@@ -78,7 +77,6 @@ class GCL(nn.Module):
         bank: MemoryBank,
         pixel_mean: list[float],
         pixel_std: list[float],
-        view_size: tuple[int, int],
         losses,
         gan_gradients: bool,
         view_gradients: bool,
@@ -90,7 +88,6 @@ class GCL(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.bank = bank
-        self.view_size = tuple(view_size)
         self.losses = losses
         self.gan_gradients = gan_gradients
         self.view_gradients = view_gradients
@@ -103,27 +100,24 @@ class GCL(nn.Module):
         self.view_weight = 1.0
         self._steps = 0
         self._pending: tuple[Tensor, Tensor] | None = None
-        # some of the toolbox's parameters never train (the bias of the BN neck): remember the
-        # others
+        # of the toolbox's parameters some never train (the bias of the BN neck): remember the rest
         self._encoder = [p for m in (backbone, heads) for p in m.parameters() if p.requires_grad]
 
     @classmethod
     def from_config(cls, cfg):
         heads = build_heads(cfg)
-        generative = bool({"generator", "joint"} & set(cfg.GCL.PHASES))
+        generator = discriminator = None
+        if {"generator", "joint"} & set(cfg.GCL.PHASES):
+            generator = REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
+            discriminator = REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
         return {
             "backbone": build_backbone(cfg),
             "heads": heads,
-            "generator": REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
-            if generative
-            else None,
-            "discriminator": REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
-            if generative
-            else None,
+            "generator": generator,
+            "discriminator": discriminator,
             "bank": MemoryBank(cfg.GCL.NUM_IMAGES, heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "view_size": generator_size(cfg),
             "losses": cfg.MODEL.LOSSES,
             "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
             "view_gradients": cfg.GCL.JOINT.VIEW_GRADIENTS,
