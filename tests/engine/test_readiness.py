@@ -32,8 +32,7 @@ class Stub(nn.Module):
         assert not self.training
         return batch["images"]
 
-    def draw(self, x, code, s_ori, s_new, *, train_encoder):
-        assert not train_encoder
+    def draw(self, x, code, s_ori, s_new):
         self.turns.append(s_new.flatten().tolist())
         rows = x[:, 0, 0, 0].long()
         return Views(x, x, x, self.features[rows])
