@@ -60,6 +60,7 @@ def add_gcl_config(cfg: CN) -> None:
     # ---- phase 2: generator warm-up, E_id frozen and in evaluation mode
     cfg.GCL.GENERATOR = CN()
     cfg.GCL.GENERATOR.EPOCHS = 40
+    cfg.GCL.GENERATOR.IMS_PER_BATCH = 16
     # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
     cfg.GCL.GENERATOR.AUGMENT = False
     cfg.GCL.GENERATOR.NAME = "ViewGenerator"  # E_str and G, in REID_HEADS_REGISTRY
@@ -86,7 +87,8 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.DISCRIMINATOR.NUM_SCALES = 3
     cfg.GCL.DISCRIMINATOR.NUM_BLOCKS = 4
 
-    # ---- phase 3: everything together. E_id: SOLVER.OPT, BASE_LR, STEPS (counted in this phase).
+    # ---- phase 3: everything together; SOLVER.IMS_PER_BATCH images.
+    # E_id: SOLVER.OPT, BASE_LR, STEPS (counted in this phase).
     cfg.GCL.JOINT = CN()
     cfg.GCL.JOINT.EPOCHS = 20
     # E_id also receives the gradients of L_gan [released code]
@@ -217,6 +219,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("MODEL.LOSSES.R1.EVERY", losses.R1.EVERY),
         ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
         ("GCL.CONTRAST.IMS_PER_BATCH", gcl.CONTRAST.IMS_PER_BATCH),
+        ("GCL.GENERATOR.IMS_PER_BATCH", gcl.GENERATOR.IMS_PER_BATCH),
     ):
         _require(node >= 1, f"{key} is {node}: it must be at least 1.")
     _require(

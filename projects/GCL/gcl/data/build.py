@@ -136,7 +136,7 @@ def build_test_loader(cfg, name: str):
 
 def phase_batch_size(cfg, phase: str) -> int:
     """Images of a batch over all ranks."""
-    return cfg.GCL.CONTRAST.IMS_PER_BATCH if phase == "contrast" else cfg.SOLVER.IMS_PER_BATCH
+    return (cfg.SOLVER if phase == "joint" else cfg.GCL[phase.upper()]).IMS_PER_BATCH
 
 
 def load_dataset(name: str, **kwargs):

@@ -66,6 +66,7 @@ class GCLTrainer(DefaultTrainer):
         for key, size in (
             ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
             ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH),
+            ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH),
         ):
             if size % world_size:
                 raise ConfigError(
