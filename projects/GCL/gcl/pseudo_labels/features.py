@@ -81,6 +81,8 @@ def _as_tensor(features: torch.Tensor | np.ndarray) -> torch.Tensor:
         if features.is_complex():
             raise TypeError("features must be real numbers; the tensor is complex.")
         x = features.detach()
+        if x.device.type == "mps":  # it has no float64
+            x = x.cpu()
     else:
         raise TypeError(
             f"features must be a torch tensor or a numpy array, not {type(features).__name__}."

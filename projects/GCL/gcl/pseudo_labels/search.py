@@ -9,8 +9,9 @@ Shapes: `N` images, `D` embedding size, `k` neighbours, `B` query rows, `M` colu
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ DATABASE_ROWS = 4096  # 512 x 4096 scores stay in the cache between product and 
 TORCH_DATABASE_ROWS = 65536
 # Candidates beyond k: float32 misorders only near-ties, bfloat16 needs room for its coarse steps.
 SPARE = {torch.float32: 4, torch.bfloat16: 34}
-LIST = 512  # a compiled row's candidates; what is proven has 40 to 150 in bfloat16
+LIST = 1024  # capacity of a compiled row; half of it may lie within the margin
 
 
 def coarse_error(low: torch.Tensor) -> float:
@@ -36,9 +37,16 @@ def coarse_error(low: torch.Tensor) -> float:
     same holds for float32 matrices that torch is allowed to multiply in a shorter format.
     """
     sums = (low.shape[1] + 2) * 2.0**-24
-    if low.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest":
+    if low.dtype == torch.float32 and _float32_is_full():
         return sums
     return 3.1 * 2.0**-9 + sums
+
+
+def _float32_is_full() -> bool:
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # torch will not say where its old and new settings were mixed
+        return False
 
 
 def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None:
@@ -53,6 +61,7 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
     capacity = max(LIST, 4 * k)
     dtype, lowest = (np.float32, -np.inf) if low.dtype == torch.float32 else (np.int16, -32768)
     x_rows, table = x.numpy(), kernels_search.BFLOAT16_VALUES
+    finer = _finer(x, low, k, compiled_search)
     everything = np.arange(len(x), dtype=np.int32)
 
     def search(rows, columns, index, similarity):
@@ -84,9 +93,38 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
         map_rows(functools.partial(decide, index, similarity), 0, size, threads, share)
         again = np.flatnonzero(count < 0)
         if len(again):
-            index[again], similarity[again] = _numpy(_float64(x, rows[again], columns, k))
+            index[again], similarity[again] = finer(rows[again], columns)
 
     return search
+
+
+def _finer(x: torch.Tensor, low: torch.Tensor, k: int, build: Callable) -> Callable:
+    """(rows, columns) -> (index, similarity) (B, k) for rows without a proof: after bfloat16 the
+    same search by float32 (`build`), after float32 all products in float64."""
+
+    def finer(rows, columns):
+        if low.dtype == torch.float32:
+            return _numpy(_float64(x, rows, columns, k))
+        out = np.empty((len(rows), k), np.int32), np.empty((len(rows), k))
+        build(x, x, k)(rows, columns, *out)
+        return out
+
+    return finer
+
+
+@contextlib.contextmanager
+def _float32_sums(device: torch.device) -> Iterator[None]:
+    """The bound counts on float32 sums; by default torch lets a GPU add parts in bfloat16."""
+    if device.type != "cuda":
+        yield
+        return
+    options = torch.backends.cuda.matmul
+    before = options.allow_bf16_reduced_precision_reduction
+    options.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        options.allow_bf16_reduced_precision_reduction = before
 
 
 def _padded(query: torch.Tensor) -> torch.Tensor:
@@ -101,7 +139,8 @@ def torch_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search:
         query, base = low[rows], low if columns is None else low[columns]
         best = index = None
         for c in range(0, len(base), TORCH_DATABASE_ROWS):
-            scores = query @ base[c : c + TORCH_DATABASE_ROWS].T
+            with _float32_sums(x.device):
+                scores = query @ base[c : c + TORCH_DATABASE_ROWS].T
             s, j = scores.topk(min(m, scores.shape[1]), dim=1)
             j += c
             if best is not None:
@@ -111,7 +150,8 @@ def torch_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search:
             best, index = s, j
         return best, index if columns is None else columns[index]
 
-    return _decided(x, k, candidates, k + SPARE[low.dtype], coarse_error(low))
+    finer = _finer(x, low, k, torch_search)
+    return _decided(x, k, candidates, k + SPARE[low.dtype], coarse_error(low), finer)
 
 
 def faiss_search(x: torch.Tensor, k: int) -> Search:
@@ -127,26 +167,27 @@ def faiss_search(x: torch.Tensor, k: int) -> Search:
         scores, index = flat.search(x[rows].cpu().numpy(), m)
         return torch.from_numpy(scores).to(x.device), torch.from_numpy(index).to(x.device)
 
-    error = coarse_error(torch.empty((0, x.shape[1])))
-    return _decided(x, k, candidates, k + SPARE[torch.float32], error)
+    error = coarse_error(x[:0])
+    finer = _finer(x, x, k, faiss_search)
+    return _decided(x, k, candidates, k + SPARE[torch.float32], error, finer)
 
 
-def _decided(x: torch.Tensor, k: int, candidates: Callable, m: int, error: float) -> Search:
-    """A search from a function (rows, columns, m) -> (scores, index) (B, m) of the m best
-    columns."""
+def _decided(
+    x: torch.Tensor, k: int, candidates: Callable, m: int, error: float, finer: Callable
+) -> Search:
+    """A search from a function (rows, columns, m) -> (scores, index) (B, m), the m best columns."""
 
     def search(rows, columns, out_index, out_similarity):
         size = len(x) if columns is None else len(columns)
         coarse, index = candidates(rows, columns, min(m, size))
-        decided, similarity = _decide(x, rows, index, k)
+        out_index[:], out_similarity[:] = _numpy(_decide(x, rows, index, k))
         if m < size:
             # What was not proposed scored at most the last candidate, so its exact score is at most
             # that plus the error: strictly below the k-th it can not belong to the list.
-            limit = coarse.amin(dim=1).double() + error
-            again = (similarity[:, -1] <= limit).nonzero()[:, 0]
+            limit = coarse.amin(dim=1).double().cpu().numpy() + error
+            again = np.flatnonzero(out_similarity[:, -1] <= limit)
             if len(again):
-                decided[again], similarity[again] = _float64(x, rows[again], columns, k)
-        out_index[:], out_similarity[:] = _numpy((decided, similarity))
+                out_index[again], out_similarity[again] = finer(rows[again], columns)
 
     return search
 
