@@ -97,9 +97,10 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT.VIEW_GRADIENTS = True
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
+    # Weight of the two terms of the view-invariant loss in which generated views teach E_id
+    cfg.GCL.JOINT.VIEW_WEIGHT = 1.0
     # What the readiness r in [0, 1] of the generated views (engine/readiness.py), measured after each
-    # epoch, makes of the weight of the loss terms in which they teach E_id in the next one:
-    # "off": 1, the paper's plain schedule; "gate": 0 while r < THRESHOLD, else 1;
+    # epoch, makes of that weight in the next one, as a factor: "off": 1, the paper's plain schedule; "gate": 0 while r < THRESHOLD, else 1;
     # "ramp": min(1, r / THRESHOLD). With the latter two G must reach some r while E_id is frozen.
     cfg.GCL.JOINT.READINESS = "off"
     cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5

@@ -49,7 +49,7 @@ class PhaseHook(HookBase):
             trainer.optimizer.begin(place.phase)
             logger.info("Phase %s begins with epoch %d", place.phase, trainer.epoch)
         trainer.schedule.apply(trainer.epoch)
-        model.view_weight = trainer.state.view_weight if place.phase == "joint" else 1.0
+        model.view_weight = trainer.cfg.GCL.JOINT.VIEW_WEIGHT * trainer.state.view_weight
         if place.first:  # an evaluation pass fills the bank with what the phase starts from
             model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
 
