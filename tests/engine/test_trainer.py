@@ -131,7 +131,7 @@ def two_ranks(toy, tmp_path_factory):
 
 def test_two_ranks_have_one_bank_after_every_step(two_ranks):
     _, first, second = two_ranks
-    assert len(first["steps"]) == 12
+    assert len(first["steps"]) == 18
     for step, (a, b) in enumerate(zip(first["steps"], second["steps"], strict=True)):
         assert not runs.differences(a, b), f"banks differ after step {step}"
     assert any((step["labels"] >= 0).any() for step in first["steps"])
@@ -165,7 +165,7 @@ def test_an_epoch_is_all_images_once_unless_it_is_said_otherwise(toy, tmp_path):
     trainer = GCLTrainer(cfg)
     assert trainer.iters_per_epoch == 7  # 32 images
     assert trainer.max_iter == 2 * 7
-    assert GCLTrainer(runs.config(tmp_path, toy, **options)).iters_per_epoch == 2
+    assert GCLTrainer(runs.config(tmp_path, toy, **options)).iters_per_epoch == 3
 
 
 @pytest.mark.parametrize(
