@@ -99,9 +99,10 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT.AUGMENT = False
     # Weight of the two terms of the view-invariant loss in which generated views teach E_id
     cfg.GCL.JOINT.VIEW_WEIGHT = 1.0
-    # What the readiness r in [0, 1] of the generated views (engine/readiness.py), measured after each
-    # epoch, makes of that weight in the next one, as a factor: "off": 1, the paper's plain schedule; "gate": 0 while r < THRESHOLD, else 1;
-    # "ramp": min(1, r / THRESHOLD). With the latter two G must reach some r while E_id is frozen.
+    # A factor of that weight, from the readiness r in [0, 1] of the generated views after the epoch
+    # before (engine/readiness.py): "off": 1, the paper's plain schedule; "gate": 0 while
+    # r < THRESHOLD, else 1; "ramp": min(1, r / THRESHOLD). With the latter two G must reach some r
+    # while E_id is frozen, or the views never count.
     cfg.GCL.JOINT.READINESS = "off"
     cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5
 
