@@ -8,7 +8,6 @@ neighbours, the half lists have round(k1 / 2) + 1 columns, "more than two thirds
 
 import numpy as np
 import torch
-from sklearn.cluster import DBSCAN
 
 GRID = 2.0**36  # scores that differ by less than this are ties; ties go to the lower index
 
@@ -80,6 +79,8 @@ def rho_rule(distance: np.ndarray, rho: float, zero_rule: str) -> np.float32:
 
 def dense_labels(x, k1=30, k2=6, min_samples=4, eps=None, rho=2e-3, zero_rule="stable", rank=None):
     """(labels, eps) of unit rows x (N, D) float32."""
+    from sklearn.cluster import DBSCAN  # not at the top: spawned ranks draw `people` only
+
     rank = ranking(x, k1) if rank is None else rank
     distance = dense_distance(x, rank, k1, k2, published=zero_rule == "peers")
     eps = rho_rule(distance, rho, zero_rule) if eps is None else np.float32(eps)
