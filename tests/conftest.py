@@ -96,6 +96,8 @@ def tiny_cfg(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CfgNode]:
                 4,
                 "GCL.CONTRAST.IMS_PER_BATCH",
                 4,
+                "GCL.GENERATOR.IMS_PER_BATCH",
+                4,
                 "GCL.NUM_IMAGES",
                 8,
                 "GCL.GENERATOR.WIDTH",

@@ -142,8 +142,10 @@ def test_the_generator_phase_is_augmented_only_on_request(cfg):
 
 
 def test_batch_sizes_of_phases(tiny_cfg):
-    cfg = tiny_cfg("GCL.CONTRAST.IMS_PER_BATCH", 6, "SOLVER.IMS_PER_BATCH", 4)
-    assert [phase_batch_size(cfg, p) for p in ("contrast", "generator", "joint")] == [6, 4, 4]
+    cfg = tiny_cfg()
+    cfg.GCL.CONTRAST.IMS_PER_BATCH, cfg.GCL.GENERATOR.IMS_PER_BATCH = 6, 5
+    cfg.SOLVER.IMS_PER_BATCH = 4
+    assert [phase_batch_size(cfg, p) for p in ("contrast", "generator", "joint")] == [6, 5, 4]
 
 
 def test_the_feature_loader_reads_all_images_in_order_without_augmentation(cfg):

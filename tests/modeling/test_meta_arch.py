@@ -346,7 +346,9 @@ def test_losses_of_the_generator_phase_against_the_equations(tiny_cfg):
 
 def test_without_losses_that_need_it_the_encoder_looks_at_no_view(tiny_cfg):
     """Generator phase, L_adv and |x - x'_ori| alone: two fakes, and E_id sees the crops only."""
-    model = make_model(tiny_cfg("MODEL.LOSSES.NAME", ("ReconstructionLoss", "AdversarialLoss")), G)
+    model = make_model(
+        tiny_cfg("MODEL.LOSSES.NAME", ("ReconstructionLoss", "AdversarialLoss")), "generator"
+    )
     batch, seen = make_batch(), []
     model.backbone.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     losses = model(batch)
