@@ -84,6 +84,14 @@ def test_blind_views():
     assert measured.rank1 == pytest.approx(1 / N)
 
 
+def test_blind_views_among_large_classes():
+    """Rows of the own class are no negatives: a blind guess costs log(1 + K), and still scores 0."""
+    labels = torch.arange(N) % 2
+    measured = measure(torch.ones(N, N), labels)
+    assert measured.chance == pytest.approx(math.log(1 + N // 2))
+    assert measured.score == pytest.approx(0, abs=1e-4)
+
+
 def test_views_of_somebody_else_are_not_below_zero():
     measured = measure(torch.eye(N).roll(1, 0))
     assert measured.loss == pytest.approx(1 / T, rel=1e-4)

@@ -1,8 +1,8 @@
 """How much identity the generated views carry: may they teach E_id?
 
-r = 1 - E[L_vi] / log(N), with L_vi of generated views against all other rows of the bank under E_id
-in evaluation mode: 0 when E_id recognises a generated view no better than a blind guess among the N
-training images, 1 when it recognises it without doubt.
+r = 1 - E[L_vi] / E[log(1 + K)], with L_vi of generated views against all K rows of other classes,
+under E_id in evaluation mode: 0 when E_id recognises a generated view no better than by a blind
+guess among them, 1 when it recognises it without doubt.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from gcl.losses import own_view_loss
 
 
 class Readiness(NamedTuple):
-    """``score`` r in [0, 1]; ``loss`` mean L_vi in nats, ``chance`` = log N; ``rank1``: share of
-    views whose nearest bank row is the own image's, ``rank1_class``: one of its pseudo class."""
+    """``score`` r in [0, 1]; ``loss`` mean L_vi in nats, ``chance`` = log(1 + K); ``rank1``: share
+    of views whose nearest bank row is the own image's, ``rank1_class``: one of its pseudo class."""
 
     score: float
     loss: float
@@ -60,9 +60,12 @@ def measure_readiness(
             same_class = (bank.labels[nearest] == bank.labels[rows]) & (bank.labels[rows] >= 0)
             class_hits.append((nearest == rows) | same_class)
     loss = torch.cat(losses).mean().item()
-    chance = math.log(len(bank.features))
+    labels = bank.labels[torch.as_tensor(indices, device=bank.labels.device)]
+    own_class = (labels[:, None] == bank.labels).sum(1)
+    negatives = len(bank.labels) - torch.where(labels >= 0, own_class, 1)
+    chance = negatives.float().log1p().mean().item()
     # features that are not numbers (E_id has blown up) recognise nobody
-    score = min(max(1 - loss / chance, 0.0), 1.0) if math.isfinite(loss) else 0.0
+    score = min(max(1 - loss / max(chance, 1e-6), 0.0), 1.0) if math.isfinite(loss) else 0.0
     measured = Readiness(
         score,
         loss,
