@@ -97,6 +97,9 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT.VIEW_GRADIENTS = True
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
+    # Draw each view that E_id learns from on another view's background, by the structure's outline.
+    # Backgrounds tell cameras apart; views on their own background teach E_id that they matter.
+    cfg.GCL.JOINT.SWAP_BACKGROUNDS = False
     # Weight of the two terms of the view-invariant loss in which generated views teach E_id
     cfg.GCL.JOINT.VIEW_WEIGHT = 1.0
     # A factor of that weight, from the readiness r in [0, 1] of the generated views after the epoch

@@ -80,6 +80,7 @@ class GCL(nn.Module):
         losses,
         gan_gradients: bool,
         view_gradients: bool,
+        swap_backgrounds: bool,
         freeze_bn: bool,
     ) -> None:
         super().__init__()
@@ -91,6 +92,7 @@ class GCL(nn.Module):
         self.losses = losses
         self.gan_gradients = gan_gradients
         self.view_gradients = view_gradients
+        self.swap_backgrounds = swap_backgrounds
         self.freeze_bn = freeze_bn
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), False)
@@ -121,6 +123,7 @@ class GCL(nn.Module):
             "losses": cfg.MODEL.LOSSES,
             "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
             "view_gradients": cfg.GCL.JOINT.VIEW_GRADIENTS,
+            "swap_backgrounds": cfg.GCL.JOINT.SWAP_BACKGROUNDS,
             "freeze_bn": cfg.GCL.FREEZE_BN,
         }
 
@@ -276,8 +279,11 @@ class GCL(nn.Module):
             f = self.heads(map_x, camids=batch["camids"])
             self._pending = (f.detach(), indices)
         map_new = views.map_new
-        if map_new is None or not (gan_trains_encoder and self.view_gradients):
+        in_graph = gan_trains_encoder and self.view_gradients and not self.swap_backgrounds
+        if map_new is None or not in_graph:
             new = views.new if self.view_gradients else views.new.detach()
+            if self.swap_backgrounds:
+                new = swap_backgrounds(new, batch["structure_new"].to(self.device))
             map_new = self.backbone(self.resize(new, x.shape[-2:]))
         f_new = self.heads(map_new, camids=batch["camids"], generated=True)
         # views that are not trusted must not serve as the originals' negatives either
@@ -361,3 +367,24 @@ class GCL(nn.Module):
             return self.backbone(images)
         frozen = {k: v.detach() for k, v in self.backbone.named_parameters()}
         return torch.func.functional_call(self.backbone, frozen, (images,))
+
+
+def swap_backgrounds(images: Tensor, structures: Tensor) -> Tensor:
+    """People on each other's background: image i takes that of image i + B / 2.
+
+    Where the other image's person stood, its background is filled with the mean colour of the
+    background in the same row.
+
+    Args:
+        images: (B, 3, h, w).
+        structures: (B, 1, h, w) renders in [0, 1], 0 outside the person.
+    """
+    # clothes and hair stand out from the body: a margin of 2 pixels, with a soft border
+    person = F.max_pool2d((structures > 0.02).float(), 5, stride=1, padding=2)
+    person = F.avg_pool2d(person, 3, stride=1, padding=1, count_include_pad=False)
+    outside = 1 - person
+    row_mean = (images * outside).sum(3, keepdim=True) / outside.sum(3, keepdim=True).clamp(
+        min=1e-3
+    )
+    background = outside * images + person * row_mean
+    return person * images + outside * background.roll(len(images) // 2, 0)
