@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -134,6 +137,28 @@ class RunningNorm(nn.Module):
         row = self._rows(values, group)
         buffer.index_add_(0, row[row > 0], values[row > 0])
         buffer[0] += values.sum(0)
+
+
+@contextmanager
+def untracked(*modules: nn.Module) -> Iterator[None]:
+    """Within it, batch norm normalises as usual but its running statistics do not move.
+
+    For generated views: evaluation sees real images only.
+    """
+    norms = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def kaiming_init(module: nn.Module) -> None:

@@ -26,6 +26,7 @@ from gcl.losses import (
     view_invariant_loss,
 )
 
+from .layers import untracked
 from .memory import MemoryBank
 
 
@@ -235,8 +236,11 @@ class GCL(nn.Module):
         indices = self._take_labels(batch)
         x = self.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
-        with torch.set_grad_enabled(gan_trains_encoder):
+        if gan_trains_encoder:
             map_x = self.backbone(x)
+        else:  # the originals' statistics move when the contrast looks at them
+            with torch.no_grad(), untracked(self.backbone):
+                map_x = self.backbone(x)
         code = self.heads.part_code(map_x)
         self.generator.follow(code)
         views = self.draw(
@@ -280,12 +284,13 @@ class GCL(nn.Module):
             self._pending = (f.detach(), indices)
         map_new = views.map_new
         in_graph = gan_trains_encoder and self.view_gradients and not self.swap_backgrounds
-        if map_new is None or not in_graph:
-            new = views.new if self.view_gradients else views.new.detach()
-            if self.swap_backgrounds:
-                new = swap_backgrounds(new, batch["structure_new"].to(self.device))
-            map_new = self.backbone(self.resize(new, x.shape[-2:]))
-        f_new = self.heads(map_new, camids=batch["camids"], generated=True)
+        with untracked(self.backbone, self.heads):
+            if map_new is None or not in_graph:
+                new = views.new if self.view_gradients else views.new.detach()
+                if self.swap_backgrounds:
+                    new = swap_backgrounds(new, batch["structure_new"].to(self.device))
+                map_new = self.backbone(self.resize(new, x.shape[-2:]))
+            f_new = self.heads(map_new, camids=batch["camids"], generated=True)
         # views that are not trusted must not serve as the originals' negatives either
         negatives = options.NEGATIVES if self.view_weight == 1 else "own"
         own, new, ori = view_invariant_loss(
@@ -359,14 +364,13 @@ class GCL(nn.Module):
         return f
 
     def _feature_map(self, images: Tensor, train_encoder: bool) -> Tensor:
-        """E_id's last map; without ``train_encoder`` gradients reach the images but no
-        parameter."""
-        if (
-            train_encoder or self.phase == "generator"
-        ):  # in that phase the parameters are frozen anyway
-            return self.backbone(images)
-        frozen = {k: v.detach() for k, v in self.backbone.named_parameters()}
-        return torch.func.functional_call(self.backbone, frozen, (images,))
+        """E_id's last map of generated views; without ``train_encoder`` gradients reach the images
+        but no parameter."""
+        with untracked(self.backbone):
+            if train_encoder or self.phase == "generator":  # where the parameters are frozen anyway
+                return self.backbone(images)
+            frozen = {k: v.detach() for k, v in self.backbone.named_parameters()}
+            return torch.func.functional_call(self.backbone, frozen, (images,))
 
 
 def swap_backgrounds(images: Tensor, structures: Tensor) -> Tensor:
