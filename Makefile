@@ -15,8 +15,9 @@ $(VENV)/.done: setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps fastreid==1.4.0
 	touch $@
 
+# one thread: the tests' tensors are tiny, and threads that wait for each other cost more than they bring
 test: env lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: env
 	$(BIN)/ruff check .
