@@ -85,7 +85,7 @@ def test_blind_views():
 
 
 def test_blind_views_among_large_classes():
-    """Rows of the own class are no negatives: a blind guess costs log(1 + K), and still scores 0."""
+    """Rows of the own class are no negatives: a blind guess costs log(1 + K) and scores 0."""
     labels = torch.arange(N) % 2
     measured = measure(torch.ones(N, N), labels)
     assert measured.chance == pytest.approx(math.log(1 + N // 2))
