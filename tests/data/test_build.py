@@ -42,6 +42,11 @@ def test_camera_numbers_are_those_of_test_batches(camera, number):
     assert camera_number(camera) == number
 
 
+def test_a_camera_without_a_number_is_named():
+    with pytest.raises(ConfigError, match="'gate_a'"):
+        camera_number("gate_a")
+
+
 def test_items_are_paths_and_cameras_in_the_order_of_names(cfg, market_data):
     train_set = TrainingSet(cfg)
     assert len(train_set) == 8

@@ -42,7 +42,8 @@ def add_gcl_config(cfg: CN) -> None:
     # Optimizer steps in one epoch, of every phase; 0: training images / SOLVER.IMS_PER_BATCH.
     cfg.GCL.ITERS_PER_EPOCH = 0
     # Standardise the pooled features with each camera's own mean and deviation (of the training
-    # images, measured anew with every feature pass) before the neck, in training and in test.
+    # images, measured anew in every feature pass and before an evaluation, and following E_id in
+    # between) before the neck, in training and in test.
     # Needs one training set; a camera that it did not contain gets the statistics of all images.
     cfg.GCL.CAMERA_NORM = False
     # E_id's batch norm layers use their running statistics from the start, also in training.
@@ -219,6 +220,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.LABELS.MIN_SAMPLES", gcl.LABELS.MIN_SAMPLES),
         ("GCL.GENERATOR.NUM_PARTS", gcl.GENERATOR.NUM_PARTS),
         ("GCL.GENERATOR.WIDTH", gcl.GENERATOR.WIDTH),
+        ("GCL.GENERATOR.MLP_DIM", gcl.GENERATOR.MLP_DIM),
         ("GCL.DISCRIMINATOR.WIDTH", gcl.DISCRIMINATOR.WIDTH),
         ("GCL.DISCRIMINATOR.NUM_SCALES", gcl.DISCRIMINATOR.NUM_SCALES),
         ("MODEL.LOSSES.R1.EVERY", losses.R1.EVERY),
@@ -230,6 +232,18 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     _require(
         losses.VIEW.TEMPERATURE > 0,
         f"MODEL.LOSSES.VIEW.TEMPERATURE is {losses.VIEW.TEMPERATURE}: it must be above 0.",
+    )
+    _require(
+        gcl.LABELS.RHO > 0,
+        f"GCL.LABELS.RHO is {gcl.LABELS.RHO}: the share of distances must be above 0.",
+    )
+    _require(
+        gcl.JOINT.READINESS_THRESHOLD > 0,
+        f"GCL.JOINT.READINESS_THRESHOLD is {gcl.JOINT.READINESS_THRESHOLD}: it must be above 0.",
+    )
+    _require(
+        0 <= gcl.JOINT.VIEW_WEIGHT <= 1,
+        f"GCL.JOINT.VIEW_WEIGHT is {gcl.JOINT.VIEW_WEIGHT}: it must be in [0, 1].",
     )
     _require(
         0 <= gcl.MEMORY.ALPHA < 1,
@@ -273,6 +287,13 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             height % 4 == 0 and width % 4 == 0 and height > 0 and width > 0,
             f"GCL.GENERATOR.SIZE (or INPUT.SIZE_TRAIN) is {height} x {width}: the generator's"
             " stride of 4 must divide both sides.",
+        )
+        scales = gcl.DISCRIMINATOR.NUM_SCALES
+        _require(
+            min(height, width) >= 8 * 2 ** (scales - 1),
+            f"GCL.DISCRIMINATOR.NUM_SCALES is {scales}: views of {height} x {width} are too small,"
+            " as the last scale needs 8 pixels a side;"
+            f" set it to {max(min(height, width) // 8, 1).bit_length()}.",
         )
         folder = gcl.STRUCTURE.DIR
         _require(

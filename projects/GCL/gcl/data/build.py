@@ -161,7 +161,12 @@ def load_dataset(name: str, **kwargs):
 def camera_number(camera) -> int:
     """The toolbox's camera id of a training image ("market1501_3", or an int) as in test batches
     (3)."""
-    return int(re.search(r"(\d+)$", str(camera)).group(1))
+    number = re.search(r"(\d+)$", str(camera))
+    if number is None:
+        raise ConfigError(
+            f"DATASETS.NAMES: the camera id {camera!r} of a training image ends in no number."
+        )
+    return int(number.group(1))
 
 
 def seed_of(seed: int, epoch: int, rank: int = 0) -> int:
