@@ -46,8 +46,8 @@ def add_gcl_config(cfg: CN) -> None:
     # between) before the neck, in training and in test.
     # Needs one training set; a camera that it did not contain gets the statistics of all images.
     cfg.GCL.CAMERA_NORM = False
-    # E_id's batch norm layers use their running statistics from the start, also in training.
-    # Helps with small batches and keeps generated views out of the statistics.
+    # The batch norm layers of E_id's backbone keep the statistics that they come with (ImageNet's,
+    # or those of MODEL.WEIGHTS), also in training: steadier where batches are small or few.
     cfg.GCL.FREEZE_BN = False
 
     # ---- phase 1: contrast warm-up of E_id on original views (L_vi'' with its own negatives)
