@@ -95,6 +95,35 @@ def test_each_loss_alone_reaches_these_groups_and_no_other(tiny_cfg, phase, gan,
     assert found == EXPECTED[phase, gan, view]
 
 
+@pytest.mark.parametrize(("gan", "view"), [(g, v) for g in (True, False) for v in (True, False)])
+def test_swapped_backgrounds_change_nobody_s_teacher(tiny_cfg, gan, view):
+    cfg = tiny_cfg("GCL.JOINT.SWAP_BACKGROUNDS", True)
+    cfg.GCL.JOINT.GAN_GRADIENTS, cfg.GCL.JOINT.VIEW_GRADIENTS = gan, view
+    model = make_model(cfg)
+    found = {name: reached(model, loss) for name, loss in model(make_batch()).items()}
+    assert found == EXPECTED["joint", gan, view]
+
+
+@pytest.mark.parametrize("gan", [True, False])
+def test_running_statistics_see_the_originals_once_and_no_view(tiny_cfg, gan):
+    """After a joint step: those that one forward of the originals alone would leave."""
+    cfg = tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan)
+    model, alone = make_model(cfg), make_model(cfg)
+    batch = make_batch()
+    model(batch)
+    alone.heads(alone.backbone(alone.preprocess_image(batch)), camids=batch["camids"])
+    norms = [
+        (a, b)
+        for a, b in zip(model.modules(), alone.modules(), strict=True)
+        if isinstance(a, nn.modules.batchnorm._BatchNorm)
+    ]
+    assert norms
+    for a, b in norms:
+        torch.testing.assert_close(a.running_mean, b.running_mean)
+        torch.testing.assert_close(a.running_var, b.running_var)
+        assert a.momentum == b.momentum > 0
+
+
 @pytest.mark.parametrize("gan_gradients", [True, False])
 def test_one_backward_of_the_sum_is_what_alternating_steps_would_see(tiny_cfg, gan_gradients):
     """.grad of D under the sum = under D's own losses; .grad of E_str and G = under all others."""
