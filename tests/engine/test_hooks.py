@@ -236,7 +236,7 @@ def test_a_phase_begins_once_and_goes_on(trainer, phase_hook):
         trainer.gcl.bank.features.zero_()
         phase_hook.before_epoch()
         assert trainer.gcl.phase == Plan().place(trainer.epoch).phase
-        assert trainer.gcl.view_weight == (0.25 if trainer.epoch >= 4 else 1)
+        assert trainer.gcl.view_weight == 0.25
         filled = bool(trainer.gcl.bank.features.any())
         assert filled == (trainer.epoch % 2 == 0)
     assert trainer.begun == ["contrast", "generator", "joint"]
@@ -297,7 +297,7 @@ def test_the_generator_draws_all_that_have_a_structure(load):
     sampler = load(2, usable=range(5, N), labels=torch.full((N,), -1))
     assert isinstance(sampler, ShuffleSampler)
     drawn = list(sampler)
-    assert len(drawn) == 6 * 4  # SOLVER.IMS_PER_BATCH
+    assert len(drawn) == 6 * 4  # GCL.GENERATOR.IMS_PER_BATCH
     assert set(drawn) == set(range(5, N))
 
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pseudo_labels.oracle import people
 import gcl.pseudo_labels
 from gcl.pseudo_labels import PseudoLabeler, backend, kernels_numba, kernels_search
 
+CACHE = tempfile.mkdtemp()
 FOLDER = pathlib.Path(gcl.pseudo_labels.__file__).parent
 
 
@@ -22,7 +24,8 @@ def run(code: str, **environment: str) -> str:
     code = f"import sys; sys.path.insert(0, {str(FOLDER.parent)!r})\n{code}"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        # a cache of its own: compiled code remembers the module's name, and here it is another one
+        env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": CACHE} | environment,
         capture_output=True,
         text=True,
     )
