@@ -72,10 +72,10 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.GENERATOR.NUM_BLOCKS = 4  # residual blocks of E_str
     cfg.GCL.GENERATOR.MLP_DIM = 512  # hidden units of the MLPs that turn c into AdaIN parameters
     # Where stripe p of the part code acts: on "block" p everywhere, as in the released code, or in
-    # every block at the rows of its own stripe ("rows"), which finds clothes' places much sooner.
+    # every block at the rows of its own stripe ("rows"): where clothes are need not be learnt then.
     cfg.GCL.GENERATOR.PLACEMENT = "block"
-    # Standardise the channels of the part code before the MLPs. With it the generator draws people
-    # in their own colours after hundreds of steps instead of thousands.
+    # Standardise the channels of the part code before the MLPs: what people have in common is most
+    # of a code and hides what tells them apart. See ../README.md for what it brings.
     cfg.GCL.GENERATOR.CODE_NORM = False
     # Adam of E_str, G and D, the same in phases 2 and 3
     cfg.GCL.GENERATOR.BASE_LR = 1e-4
