@@ -13,6 +13,7 @@ import pytest
 import torch
 from fastreid.config import CfgNode, get_cfg
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
+from gcl.config import LOSSES
 from gcl.structure.store import FOLDERS
 from PIL import Image
 from torch import nn
@@ -69,15 +70,7 @@ def tiny_cfg(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CfgNode]:
                 "MODEL.HEADS.POOL_LAYER",
                 "GlobalAvgPool",
                 "MODEL.LOSSES.NAME",
-                (
-                    "ViewInvariantLoss",
-                    "ReconstructionLoss",
-                    "CycleLoss",
-                    "FeatureConsistencyLoss",
-                    "AdversarialLoss",
-                    "R1Penalty",
-                    "IdentityLoss",
-                ),
+                LOSSES,
                 "INPUT.SIZE_TRAIN",
                 SIZE,
                 "INPUT.SIZE_TEST",

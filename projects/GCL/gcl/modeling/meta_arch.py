@@ -216,7 +216,7 @@ class GCL(nn.Module):
     def _contrast_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Phase 1: L_vi'' with its own negatives."""
         indices = self._take_labels(batch)
-        f = self._embed(batch, "images", indices)
+        f = self._embed(self.backbone(self.preprocess_image(batch)), batch, indices)
         options = self.losses.VIEW
         loss = contrast_loss(
             f,
@@ -277,11 +277,11 @@ class GCL(nn.Module):
     ) -> dict[str, Tensor]:
         """The view-invariant loss of phase 3."""
         options = self.losses.VIEW
-        if "images_aug" in batch or not gan_trains_encoder:
-            f = self._embed(batch, "images_aug" if "images_aug" in batch else "images", indices)
-        else:
-            f = self.heads(map_x, camids=batch["camids"])
-            self._pending = (f.detach(), indices)
+        if "images_aug" in batch:
+            map_x = self.backbone(self.preprocess_image(batch, "images_aug"))
+        elif not gan_trains_encoder:  # seen without E_id's parameters in the graph: once more, with
+            map_x = self.backbone(x)
+        f = self._embed(map_x, batch, indices)
         map_new = views.map_new
         in_graph = gan_trains_encoder and self.view_gradients and not self.swap_backgrounds
         with untracked(self.backbone, self.heads):
@@ -357,9 +357,9 @@ class GCL(nn.Module):
         batch["targets"] = self.bank.labels[indices]
         return indices
 
-    def _embed(self, batch: dict[str, Tensor], key: str, indices: Tensor) -> Tensor:
+    def _embed(self, feature_map: Tensor, batch: dict[str, Tensor], indices: Tensor) -> Tensor:
         """Embeddings of original views, kept for the bank's update after the step."""
-        f = self.heads(self.backbone(self.preprocess_image(batch, key)), camids=batch["camids"])
+        f = self.heads(feature_map, camids=batch["camids"])
         self._pending = (f.detach(), indices)
         return f
 
