@@ -96,6 +96,7 @@ def product_rate(d: int, dtype: torch.dtype) -> float:
 
 def run_sparse(x: np.ndarray, option: str) -> dict:
     from gcl.pseudo_labels import (
+        Limit,
         PseudoLabeler,
         dbscan,
         estimate_eps,
@@ -118,9 +119,10 @@ def run_sparse(x: np.ndarray, option: str) -> dict:
     meter.lap("check")
     neighbours = nearest_neighbours(rows, 30, method=method, coarse=coarse)
     meter.lap("knn")
-    distance = jaccard_distance(rows, neighbours)
+    rho = NEIGHBOURS if len(x) > 30_000 else 2e-3
+    distance = jaccard_distance(rows, neighbours, limit=Limit(len(x), None, rho, "stable"))
     meter.lap("jaccard")
-    eps = estimate_eps(distance.data, len(x), NEIGHBOURS if len(x) > 30_000 else 2e-3)
+    eps = estimate_eps(distance.data, len(x), rho)
     meter.lap("eps")
     labels = dbscan(distance, eps)
     meter.lap("dbscan")
