@@ -7,6 +7,7 @@ guess among them, 1 when it recognises it without doubt.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def measure_readiness(
     """Readiness over the images ``indices`` of ``dataset``, each in one turned view, the same every
     time.
 
-    With GCL.CAMERA_NORM the generated views' statistics are measured first, from the same pass.
+    With GCL.CAMERA_NORM they are standardised by their own statistics, from the same pass.
 
     Args:
         model: the GCL model; its bank must be filled.
@@ -56,9 +57,11 @@ def measure_readiness(
             rows.append(batch["indices"].to(model.device))
             camids.append(batch["camids"].to(model.device))
         pooled, rows, camids = map(torch.cat, (pooled, rows, camids))
-        if model.heads.generated_norm is not None:
-            model.heads.generated_norm.fit(pooled, camids)
-        f_new = model.heads.neck(pooled, camids, generated=True)
+        norm = None
+        if model.heads.camera_norm is not None:
+            norm = copy.deepcopy(model.heads.camera_norm)
+            norm.fit(pooled, camids)
+        f_new = model.heads.neck(pooled, camids, norm)
     losses = own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature)
     nearest = (torch.nn.functional.normalize(f_new, dim=1) @ bank.features.T).argmax(1)
     own_hits = nearest == rows

@@ -53,22 +53,26 @@ class IdentityHead(EmbeddingHead):
             generated: the images are generated views, standardised apart from the cameras' images.
         """
         pooled = self.pool(features)
-        if self.camera_norm is not None and self.training:
-            self._norm(generated).follow(pooled, camids)
-        return self.neck(pooled, camids, generated)
+        norm = self.generated_norm if generated else self.camera_norm
+        if norm is not None and self.training:
+            norm.follow(pooled, camids)
+        return self.neck(pooled, camids, norm)
 
     def pool(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C)."""
         return self.pool_layer(features).flatten(1)
 
     def neck(
-        self, pooled: Tensor, camids: Tensor | None = None, generated: bool = False
+        self, pooled: Tensor, camids: Tensor | None = None, norm: RunningNorm | None = None
     ) -> Tensor:
-        """(B, C) -> (B, D); ``camids`` (B,) are needed when the head standardises by camera."""
+        """(B, C) -> (B, D); ``camids`` (B,) are needed when the head standardises by camera.
+
+        ``norm``: the statistics for that; None: the cameras'.
+        """
         if self.camera_norm is not None:
             if camids is None:
                 raise ValueError("GCL.CAMERA_NORM is on, but the batch has no 'camids'")
-            pooled = self._norm(generated)(pooled, camids)
+            pooled = (norm or self.camera_norm)(pooled, camids)
         return self.bottleneck(pooled[..., None, None]).flatten(1)
 
     @torch.no_grad()
@@ -91,9 +95,6 @@ class IdentityHead(EmbeddingHead):
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self.bottleneck.train(mode)
-
-    def _norm(self, generated: bool) -> RunningNorm:
-        return self.generated_norm if generated else self.camera_norm
 
     def part_code(self, features: Tensor) -> Tensor:
         """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C)."""
