@@ -43,7 +43,8 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.ITERS_PER_EPOCH = 0
     # Standardise the pooled features with each camera's own mean and deviation (of the training
     # images, measured anew in every feature pass and before an evaluation, and following E_id in
-    # between) before the neck, in training and in test.
+    # between) before the neck, in training and in test. Generated views are standardised by
+    # statistics of their own, and the neck's running statistics come from the same feature pass.
     # Needs one training set; a camera that it did not contain gets the statistics of all images.
     cfg.GCL.CAMERA_NORM = False
     # The batch norm layers of E_id's backbone keep the statistics that they come with (ImageNet's,
@@ -106,7 +107,7 @@ def add_gcl_config(cfg: CN) -> None:
     # A factor of that weight, from the readiness r in [0, 1] of the generated views after the epoch
     # before (engine/readiness.py): "off": 1, the paper's plain schedule; "gate": 0 while
     # r < THRESHOLD, else 1; "ramp": min(1, r / THRESHOLD). With the latter two G must reach some r
-    # while E_id is frozen, or the views never count.
+    # while E_id is frozen, or the views never count. See ../README.md for what r was seen.
     cfg.GCL.JOINT.READINESS = "off"
     cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5
 
