@@ -1,0 +1,145 @@
+#!/usr/bin/env python
+"""Make or check the structure images of a data set.
+
+python tools/prepare_structure.py Market1501 --source hmr2 --input out/ --out datasets/meshes
+torchrun --nproc-per-node 8 tools/prepare_structure.py MSMT17 --source nlf ...
+
+DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. Sources:
+renders (they are there: check them), geometry (our .npz), or a mesh-recovery tool's files. What is
+there already is left as it is, so a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+from collections import Counter
+
+import torch.distributed as dist
+
+from gcl import ConfigError
+from gcl.data.build import load_dataset
+from gcl.structure.adapters import ADAPTERS, load_smpl, open_adapter
+from gcl.structure.geometry import GeometryError
+from gcl.structure.prepare import (
+    Preparation,
+    Verification,
+    open_written,
+    prepare,
+    shard,
+    sheet,
+    verify,
+)
+from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError, stem
+from gcl.structure.verify import files_of, report
+
+SPLITS = ("train", "test")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", metavar="DATA", help="data set of the toolbox, or folder of crops")
+    parser.add_argument("--source", required=True, choices=(*SOURCES, *ADAPTERS))
+    parser.add_argument("--out", required=True, help="GCL.STRUCTURE.DIR: holds train/ and test/")
+    parser.add_argument(
+        "--input",
+        help="the tool's files, one or more a crop, named after it; its subfolders train/ and test/"
+        " are used when they are there (default for geometry: where training reads it)",
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
+    )
+    parser.add_argument(
+        "--write", nargs="+", default=["renders"], choices=SOURCES, help="(default: renders)"
+    )
+    parser.add_argument("--height", type=int, default=256, help="of renders (default: 256 pixels)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
+    return parser.parse_args(arguments)
+
+
+def list_crops(data: str, splits: list[str]) -> dict[str, list[str]]:
+    """Paths of the crops of each split, in an order that is the same everywhere.
+
+    Raises:
+        ConfigError: there are none, or two that would share one structure.
+    """
+    if os.path.isdir(data):
+        found = [os.path.join(data, f) for f in os.listdir(data) if f.lower().endswith(IMAGES)]
+        crops = {"train": found}
+        if splits != ["train"]:
+            raise ConfigError(f"{data} is a folder of crops, which are all 'train': drop --split.")
+    else:
+        dataset = load_dataset(data)
+        items = {"train": dataset.train, "test": dataset.query + dataset.gallery}
+        crops = {split: [item[0] for item in items[split]] for split in splits}
+    for split, paths in crops.items():
+        crops[split] = sorted(set(paths))
+        if not paths:
+            raise ConfigError(f"{data} has no images ({', '.join(IMAGES)}) for {split}.")
+        name, times = Counter(stem(path) for path in crops[split]).most_common(1)[0]
+        if times > 1:
+            raise ConfigError(f"{data} has {times} images named {name} in {split}: rename them.")
+    return crops
+
+
+def open_source(args: argparse.Namespace, split: str, crops: list[str]):
+    """The function from a crop to its mesh."""
+    folder = args.input
+    if folder is None and args.source == "geometry":
+        folder = os.path.join(args.out, split, GEOMETRY)
+    if folder is None:
+        raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
+    if os.path.isdir(os.path.join(folder, split)):
+        folder = os.path.join(folder, split)
+    body = load_smpl(args.smpl_model) if args.smpl_model else None
+    return open_adapter(args.source, folder, crops, body)
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Whether every crop has its structure."""
+    main_process = shard()[0] == 0
+    good = True
+    if main_process and args.source in ADAPTERS:
+        print(ADAPTERS[args.source].licence)
+    for split, crops in list_crops(args.data, args.split).items():
+        folder = os.path.join(args.out, split)
+        if args.source == "renders":
+            problems = verify(Verification(crops, folder, "renders"), args.workers)
+            text = f"{split}: {report(problems, files_of(len(crops), 'renders'))}"
+            good &= not problems
+        else:
+            source = open_source(args, split, crops)
+            dataset = Preparation(crops, source, folder, args.write, args.height)
+            summary = prepare(dataset, args.workers)
+            text = summary.table(split)
+            good &= summary.complete
+        if main_process:
+            print(text)
+            picture = os.path.join(args.out, f"sheet_{split}.png")
+            if sheet(open_written(args.out, split, args.write, args.height), crops, picture):
+                print(f"look at {picture}")
+    return good
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        if shard()[1] > 1:
+            # a share may take days longer than another
+            dist.init_process_group("gloo", timeout=datetime.timedelta(days=30))
+        good = run(args)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    except (ConfigError, GeometryError, MissingStructureError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
