@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .rasterize import Fragments, paint, rasterize
+from .rasterize import Fragments, check_size, check_vertices, paint, rasterize
 from .topology import face_normals, topology
 
 __all__ = [
@@ -60,33 +60,44 @@ def turn(vertices: Tensor, yaw: float | Tensor) -> Tensor:
     Returns:
         (B, V, 3).
     """
-    middle = _middle(vertices)
-    return _rotate(vertices - middle, *_cos_sin(yaw, vertices)) + middle
+    columns, middle = _centred(vertices)
+    turned = _turn(columns, *_cos_sin(yaw, vertices))
+    return _stack([c + m for c, m in zip(turned, middle, strict=True)])
 
 
-def _middle(vertices: Tensor) -> Tensor:
-    """(B, 1, 3)."""
-    return vertices.mean(1, keepdim=True)
+def _centred(vertices: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """(B, V, 3) -> x, y, z (V, B) from the mean of the vertices, and that mean, (B,) each.
+
+    One coordinate a tensor, people last: gathering the corners of triangles then copies rows.
+    """
+    columns = [vertices[..., k].T.contiguous() for k in range(3)]
+    middle = [column.mean(0) for column in columns]
+    return [c - m for c, m in zip(columns, middle, strict=True)], middle
 
 
-def _rotate(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """(B, V, 3) turned about y: what points to the camera goes to the image right."""
-    x, y, z = vectors.unbind(-1)
-    return torch.stack(torch.broadcast_tensors(cos * x - sin * z, y, sin * x + cos * z), -1)
+def _stack(columns: list[Tensor]) -> Tensor:
+    return torch.stack(torch.broadcast_tensors(*columns), -1).transpose(0, 1)
+
+
+def _turn(columns: list[Tensor], cos: Tensor, sin: Tensor) -> list[Tensor]:
+    """What points to the camera goes to the image right."""
+    x, y, z = columns
+    return [cos * x - sin * z, y, sin * x + cos * z]
 
 
 def _cos_sin(degrees: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """(B or 1, 1) each; in float64 first, and multiples of 90 degrees exact."""
+    """(B or 1,) each; in float64 first, and multiples of 90 degrees exact."""
     angle = torch.as_tensor(degrees, dtype=torch.float64, device=like.device)
     if angle.ndim > 1:
         raise ValueError(f"an angle must be a number or (B,); its shape is {tuple(angle.shape)}.")
-    angle = angle.reshape(-1, 1).remainder(360)
+    angle = angle.reshape(-1).remainder(360)
     quarter = (angle / 90).round()
     rest = (angle - 90 * quarter) * (math.pi / 180)
     cos, sin = rest.cos(), rest.sin()
     odd, minus = quarter.remainder(2) == 1, quarter.remainder(4) >= 2
     cos, sin = torch.where(odd, -sin, cos), torch.where(odd, cos, sin)
-    return tuple(torch.where(minus, -t, t).to(like.dtype) for t in (cos, sin))
+    cos, sin = (torch.where(minus, -part, part).to(like.dtype) for part in (cos, sin))
+    return cos, sin
 
 
 def frame(
@@ -112,29 +123,35 @@ def frame(
     Raises:
         ValueError: the camera stands inside the body.
     """
-    camera = camera or Camera()
-    points = vertices - _middle(vertices)
-    x, y, z = points.unbind(-1)
+    return _stack(_frame(_centred(vertices)[0], size, camera or Camera(), margin))
+
+
+def _frame(
+    columns: list[Tensor], size: tuple[int, int], camera: Camera, margin: float
+) -> list[Tensor]:
+    x, y, z = columns
     if not isinstance(camera.elevation, (int, float)) or camera.elevation != 0:
-        cos, sin = _cos_sin(camera.elevation, vertices)
-        x, y, z = torch.broadcast_tensors(x, cos * y - sin * z, sin * y + cos * z)
+        cos, sin = _cos_sin(camera.elevation, x)
+        y, z = cos * y - sin * z, sin * y + cos * z
     if camera.distance is not None:
-        distance = torch.as_tensor(camera.distance, dtype=points.dtype, device=points.device)
-        distance = distance.reshape(-1, 1)
-        if bool((z + distance <= 0.05 * distance).any()) or not bool((distance > 0).all()):
+        distance = torch.as_tensor(camera.distance, dtype=x.dtype, device=x.device)
+        if not bool((z > -0.95 * distance).all()):
             raise ValueError(
-                "the camera stands inside the body or too near to it: Camera.distance is metres"
-                f" and must exceed the body's reach; it is {camera.distance}."
+                "the camera stands inside the body or too near to it: distance is metres from the"
+                f" camera to the middle of the body; it is {camera.distance}."
             )
         scale = distance / (z + distance)
-        x, y, z = torch.broadcast_tensors(x * scale, y * scale, distance * (1 - scale))
-    low = torch.stack((x.amin(1), y.amin(1)), -1)
-    high = torch.stack((x.amax(1), y.amax(1)), -1)
-    room = torch.tensor([size[1], size[0]], dtype=points.dtype, device=points.device)
-    extent = (high - low).clamp(min=1e-6)
-    zoom = ((1 - 2 * margin) * room / extent).amin(1, keepdim=True)
-    shift = room / 2 - zoom * (low + high) / 2
-    return torch.stack((zoom * x + shift[:, :1], zoom * y + shift[:, 1:], z), -1)
+        x, y, z = x * scale, y * scale, distance * (1 - scale)
+    x, y, z = torch.broadcast_tensors(x, y, z)
+    left, right = x.amin(0), x.amax(0)
+    top, bottom = y.amin(0), y.amax(0)
+    zoom = torch.minimum(
+        (1 - 2 * margin) * size[0] / (bottom - top).clamp(min=1e-6),
+        (1 - 2 * margin) * size[1] / (right - left).clamp(min=1e-6),
+    )
+    x = zoom * x + (size[1] / 2 - zoom * (left + right) / 2)
+    y = zoom * y + (size[0] / 2 - zoom * (top + bottom) / 2)
+    return [x, y, z]
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -143,28 +160,32 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     They point out of a closed mesh, whatever its winding; of an open mesh they point to where its
     triangles (a, b, c) have (b - a) x (c - a). A vertex without triangles gets (0, 0, 0).
     """
-    return _normals(vertices, faces)[0]
+    return _stack(_normals(_centred(vertices)[0], faces)[0])
 
 
-def _normals(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor | None]:
-    known = topology(faces, vertices.shape[1])
-    components, winding = face_normals(vertices, faces.long())
+def _normals(columns: list[Tensor], faces: Tensor) -> tuple[list[Tensor], Tensor | None]:
+    """Unit normals, (V, B) each, and :func:`~gcl.structure.topology.outward`."""
+    known = topology(faces, len(columns[0]))
+    components, winding = face_normals(columns, faces.long())
     summed = [
-        torch.nn.functional.embedding_bag(known.incident, c, known.offsets, mode="sum").T
+        torch.nn.functional.embedding_bag(known.incident, c, known.offsets, mode="sum")
         for c in components
     ]
-    length = sum(s * s for s in summed).sqrt().clamp_(min=1e-20)
+    scale = 1 / sum(s * s for s in summed).sqrt().clamp_(min=1e-20)
     if known.closed:
-        length = length * winding[:, None]
-    return torch.stack([s / length for s in summed], -1), winding if known.closed else None
+        scale = scale * winding
+    return [s * scale for s in summed], winding if known.closed else None
 
 
 def shade(normals: Tensor) -> Tensor:
     """(..., 3) unit normals in camera space -> (...) grey in [AMBIENT, 1], Lambert's law."""
-    length = math.sqrt(sum(part * part for part in LIGHT))
-    x, y, z = normals.unbind(-1)
-    lit = (LIGHT[0] * x + LIGHT[1] * y + LIGHT[2] * z) / length
-    return AMBIENT + (1 - AMBIENT) * lit.clamp(0, 1)
+    return _shade(list(normals.unbind(-1)))
+
+
+def _shade(normals: list[Tensor]) -> Tensor:
+    length = math.sqrt(sum(part * part for part in LIGHT)) / (1 - AMBIENT)
+    lit = sum(part * (light / length) for part, light in zip(normals, LIGHT, strict=True))
+    return lit.clamp_(min=0).add_(AMBIENT)
 
 
 def render_structure(
@@ -198,14 +219,15 @@ def render_structure(
     """
     if supersample < 1:
         raise ValueError(f"supersample must be at least 1; it is {supersample}.")
-    vertices = vertices.detach().float()
-    normals, winding = _normals(vertices, faces)
-    cos, sin = _cos_sin(yaw, vertices)
-    normals = _rotate(normals, cos, sin)
-    turned = _rotate(vertices - _middle(vertices), cos, sin)
+    check_vertices(vertices)
     large = (size[0] * supersample, size[1] * supersample)
-    pixels = frame(turned, large, Camera(elevation, distance))
-    picture = paint(pixels, faces, large, shade(normals), winding)
+    check_size(large)
+    columns, _ = _centred(vertices.detach().float())
+    normals, winding = _normals(columns, faces)
+    cos, sin = _cos_sin(yaw, columns[0])
+    pixels = _frame(_turn(columns, cos, sin), large, Camera(elevation, distance), MARGIN)
+    grey = _shade(_turn(normals, cos, sin)).expand_as(pixels[0])
+    picture = paint(pixels, faces.long(), large, grey, winding)
     if supersample > 1:
         picture = torch.nn.functional.avg_pool2d(picture[:, None], supersample)[:, 0]
     return picture

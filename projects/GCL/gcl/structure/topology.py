@@ -62,32 +62,38 @@ def topology(faces: Tensor, num_vertices: int) -> Topology:
     return made
 
 
-def face_normals(vertices: Tensor, faces: Tensor) -> tuple[list[Tensor], Tensor]:
+def face_normals(columns: list[Tensor], faces: Tensor) -> tuple[list[Tensor], Tensor]:
     """Normals as long as twice the triangle's area, and which way they point.
 
     Args:
-        vertices: (B, V, 3).
+        columns: x, y and z of the vertices, (V, B) each.
         faces: (F, 3) int64.
 
     Returns:
-        x, y and z components, (F, B) each; (B,) sign of the enclosed volume, which says something
-        of closed meshes only: 1 where the normals point out, -1 where they point in.
+        x, y and z of (b - a) x (c - a), (F, B) each; (B,) sign of the enclosed volume, which says
+        something of closed meshes only: 1 where the normals point out, -1 where they point in.
     """
-    x, y, z = (vertices[..., k].T.contiguous() for k in range(3))
-    first = [c.index_select(0, faces[:, 0]) for c in (x, y, z)]
-    ux, uy, uz = (c.index_select(0, faces[:, 1]) - a for c, a in zip((x, y, z), first, strict=True))
-    vx, vy, vz = (c.index_select(0, faces[:, 2]) - a for c, a in zip((x, y, z), first, strict=True))
-    normal = [uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx]
-    # six times the volume is the sum of a . n, from any origin; near the body it loses no digits
-    volume = sum(((a - a[:1]) * n).sum(0) for a, n in zip(first, normal, strict=True))
+    vertex = [faces[:, k].contiguous() for k in range(3)]
+    a, u, v = [], [], []
+    for column in columns:
+        first, second, third = (column.index_select(0, index) for index in vertex)
+        a.append(first)
+        u.append(second.sub_(first))
+        v.append(third.sub_(first))
+    normal = [u[i] * v[j] - u[j] * v[i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    # six times the volume is the sum of a . n, from any origin: one near the body loses no digits
+    volume = sum(
+        (corner.sub_(corner[:1].clone()) * part).sum(0)
+        for corner, part in zip(a, normal, strict=True)
+    )
     return normal, volume.sign()
 
 
-def outward(vertices: Tensor, faces: Tensor) -> Tensor | None:
+def outward(columns: list[Tensor], faces: Tensor) -> Tensor | None:
     """(B,) 1 where the normals of a closed mesh point out, -1 where in; None for an open mesh."""
-    if not topology(faces, vertices.shape[1]).closed:
+    if not topology(faces, len(columns[0])).closed:
         return None
-    return face_normals(vertices, faces.long())[1]
+    return face_normals(columns, faces.long())[1]
 
 
 def _check(faces: Tensor, num_vertices: int) -> None:
