@@ -4,9 +4,10 @@
 python tools/prepare_structure.py Market1501 --source hmr2 --input out/ --out datasets/meshes
 torchrun --nproc-per-node 8 tools/prepare_structure.py MSMT17 --source nlf ...
 
-DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. Sources:
-renders (they are there: check them), geometry (our .npz), or a mesh-recovery tool's files. What is
-there already is left as it is, so a killed run goes on where it was.
+DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. The source
+is a mesh-recovery tool's files, or geometry (our .npz). What is there already is left as it is, so
+a killed run goes on where it was. To check what is there: --source renders, or --source geometry
+--write geometry.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="GCL.STRUCTURE.DIR: holds train/ and test/")
     parser.add_argument(
         "--input",
-        help="the tool's files, one or more a crop, named after it; its subfolders train/ and test/"
-        " are used when they are there (default for geometry: where training reads it)",
+        help="the source's files, one or more a crop, named after it; its subfolders train/ and"
+        " test/ are used when they are there (default for geometry: where training reads it)",
     )
     parser.add_argument(
         "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
@@ -58,9 +59,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--write", nargs="+", default=["renders"], choices=SOURCES, help="(default: renders)"
     )
     parser.add_argument("--height", type=int, default=256, help="of renders (default: 256 pixels)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="processes")
     parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
     return parser.parse_args(arguments)
+
+
+def default_workers() -> int:
+    """Cores of this machine that each process of the job can have."""
+    return max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
 
 
 def list_crops(data: str, splits: list[str]) -> dict[str, list[str]]:
@@ -88,6 +94,14 @@ def list_crops(data: str, splits: list[str]) -> dict[str, list[str]]:
     return crops
 
 
+def what_to_check(args: argparse.Namespace) -> str | None:
+    """ "renders" or "geometry" when that is there and nothing is to be made."""
+    if args.source == "renders" and args.write != ["renders"]:
+        raise ConfigError("--source renders checks them: no mesh can be made from renders.")
+    here = args.source == "renders" or (args.source == "geometry" and args.input is None)
+    return args.source if here and args.write == [args.source] else None
+
+
 def open_source(args: argparse.Namespace, split: str, crops: list[str]):
     """The function from a crop to its mesh."""
     folder = args.input
@@ -104,15 +118,17 @@ def open_source(args: argparse.Namespace, split: str, crops: list[str]):
 def run(args: argparse.Namespace) -> bool:
     """Whether every crop has its structure."""
     main_process = shard()[0] == 0
-    good = True
+    good, check = True, what_to_check(args)
     if main_process and args.source in ADAPTERS:
-        print(ADAPTERS[args.source].licence)
+        print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split).items():
         folder = os.path.join(args.out, split)
-        if args.source == "renders":
-            problems = verify(Verification(crops, folder, "renders"), args.workers)
-            text = f"{split}: {report(problems, files_of(len(crops), 'renders'))}"
+        if check:
+            problems = verify(Verification(crops, folder, check), args.workers)
+            text = f"{split}: {report(problems, files_of(len(crops), check))}"
             good &= not problems
+            broken = {stem(p.path) for p in problems if p.kind == "broken"}
+            crops = [crop for crop in crops if stem(crop) not in broken]
         else:
             source = open_source(args, split, crops)
             dataset = Preparation(crops, source, folder, args.write, args.height)

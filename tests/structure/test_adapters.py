@@ -146,6 +146,16 @@ def test_our_own_geometry_is_a_source(tmp_path):
         source("b.jpg")
 
 
+@pytest.mark.parametrize("name", ["geometry", "mesh", "nlf"])
+def test_sources_go_to_worker_processes(tmp_path, name):
+    write_geometry(str(tmp_path / "a.npz"), figure())
+    trimesh.Trimesh(MESH, FACES, process=False).export(tmp_path / "a.ply")
+    save(str(tmp_path / "a.pkl"), NLF)
+    (tmp_path / "a.npz").rename(tmp_path / ("a.npz" if name == "geometry" else "other"))
+    source = pickle.loads(pickle.dumps(read(tmp_path, name)))
+    np.testing.assert_allclose(source("a.jpg").vertices, MESH, atol=1e-5)
+
+
 # ---- whose file it is
 def test_files_are_told_apart_by_the_crops_names(tmp_path):
     """Of x_0 and x_0_1: the one is a crop, the other its second person or a crop too."""
@@ -164,7 +174,9 @@ def test_a_crop_without_file_or_person_is_told_from_a_bad_file(tmp_path):
     for crop, message in (("a.jpg", "no file for a.jpg"), ("b.jpg", "no person for b.jpg")):
         with pytest.raises(NobodyError, match=message):
             source(crop)
-    with pytest.raises(PayloadError, match=f"{tmp_path}/c.npz .*no key vertices3d, but joints3d"):
+    with pytest.raises(
+        PayloadError, match=f"{tmp_path}/c.npz is no file of nlf: no key vertices3d, but joints3d"
+    ):
         source("c.jpg")
 
 
@@ -198,7 +210,7 @@ def test_nobody_found_is_no_error(tmp_path, name, payload):
 )
 def test_content_of_another_kind_is_named(tmp_path, payload, message):
     save(str(tmp_path / "a.pkl"), payload)
-    with pytest.raises(PayloadError, match=f"{tmp_path}/a.pkl is not .*{message}"):
+    with pytest.raises(PayloadError, match=f"{tmp_path}/a.pkl is no file of hmr2: .*{message}"):
         read(tmp_path, "hmr2")("a.jpg")
 
 

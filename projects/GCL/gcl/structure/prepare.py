@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -185,10 +186,12 @@ def verify(dataset: Verification, workers: int = 0) -> list[Problem]:
 
 
 def sheet(store: StructureStore, crops: Iterable[str], path: str, rows: int = 12) -> int:
-    """Write a contact sheet of up to ``rows`` crops with structures, evenly spread; returns how
-    many there are."""
+    """Write a contact sheet of up to ``rows`` crops with structures; returns how many there are.
+
+    They are drawn, always the same ones: every n-th crop could be the same view of everybody.
+    """
     crops = [crop for crop in crops if os.path.basename(crop) in store]
-    chosen = [crops[i * len(crops) // rows] for i in range(rows)] if len(crops) > rows else crops
+    chosen = sorted(random.Random(0).sample(crops, min(rows, len(crops))))
     if chosen:
         with atomic(path) as file:
             contact_sheet(store, chosen).save(file, "PNG")

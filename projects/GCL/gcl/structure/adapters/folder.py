@@ -114,13 +114,14 @@ class ToolFolder:
 
     def __init__(
         self,
+        name: str,
         folder: str,
         crops: Iterable[str],
         reader: Callable[[Any], tools.People],
         faces: Tensor,
     ) -> None:
         self._files = _Folder(folder, files.SUFFIXES, crops)
-        self._reader = reader
+        self._name, self._reader = name, reader
         self.faces = faces
 
     def __call__(self, crop: str) -> Geometry:
@@ -132,7 +133,7 @@ class ToolFolder:
                 raise
             except (KeyError, ValueError, TypeError, IndexError) as error:
                 reason = error.args[0] if error.args else type(error).__name__
-                raise PayloadError(f"{path} is not what --source reads: {reason}.") from error
+                raise PayloadError(f"{path} is no file of {self._name}: {reason}.") from error
         if not people:
             raise NobodyError(f"{path} has no person for {os.path.basename(crop)}.")
         return _geometry(path, max(people, key=apparent_height), self.faces)
@@ -168,7 +169,7 @@ def open_adapter(
     if name == "smpl":
         if body is None:
             raise GeometryError("--source smpl needs the body model's file: --smpl-model.")
-        return ToolFolder(folder, crops, smpl.Posed(body), _faces(body))
+        return ToolFolder(name, folder, crops, smpl.Posed(body), _faces(body))
     faces = read_faces(folder)
     if faces is None and body is not None:
         faces = _faces(body)
@@ -178,7 +179,7 @@ def open_adapter(
             f" faces: save them once by numpy.save('{os.path.join(folder, FACES)}',"
             f" {adapter.faces})."
         )
-    return ToolFolder(folder, crops, adapter.reader, faces)
+    return ToolFolder(name, folder, crops, adapter.reader, faces)
 
 
 def apparent_height(vertices: np.ndarray) -> float:

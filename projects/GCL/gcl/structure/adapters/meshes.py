@@ -17,7 +17,7 @@ def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
     turn about x. A mesh that lies wholly in front of a camera that looks along +z has our axes
     already.
 
-    Licence: that of the tool which made the mesh.
+    Licence: that of the tool which made the mesh; TokenHMR's and PromptHMR's forbid surveillance.
 
     Returns:
         (V, 3) vertices in metres, x right, y down, z forward, and (F, 3) faces.
