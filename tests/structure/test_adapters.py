@@ -226,8 +226,9 @@ def test_millimetres_and_faces_of_another_body_are_noticed(tmp_path):
 def test_missing_faces_folder_and_body_say_what_to_do(tmp_path):
     with pytest.raises(GeometryError, match=r"faces.npy does not exist.*numpy.save\(.*estimator.f"):
         open_adapter("sam3dbody", str(tmp_path), [])
-    with pytest.raises(GeometryError, match="none is no folder"):
-        open_adapter("mesh", str(tmp_path / "none"), [])
+    for name in ("mesh", "geometry", "nlf"):
+        with pytest.raises(GeometryError, match=f"none is no folder with files of {name}"):
+            open_adapter(name, str(tmp_path / "none"), [])
     with pytest.raises(GeometryError, match="--smpl-model"):
         open_adapter("smpl", str(tmp_path), [])
 

@@ -51,8 +51,7 @@ def test_faces_of_the_folder_are_written_once(tmp_path):
     write_geometry(path, geometry, faces)
     with np.load(path) as arrays:
         assert set(arrays) == {"vertices"}
-    # the renderer remembers what it works out of a face list by that very tensor
-    assert read_geometry(path, faces).faces is faces
+    assert torch.equal(read_geometry(path, faces).faces, faces)
     with pytest.raises(GeometryError, match=f"{re.escape(path)}.*no faces in it and no faces.npy"):
         read_geometry(path)
     # other faces than the folder's go into the file, and the folder's are left alone
@@ -61,6 +60,16 @@ def test_faces_of_the_folder_are_written_once(tmp_path):
     assert read_geometry(path, faces).faces.tolist() == [[2, 1, 0]]
     write_faces(str(tmp_path), other.faces)
     assert torch.equal(read_faces(str(tmp_path)), faces)
+
+
+def test_equal_faces_are_one_tensor(tmp_path):
+    """The renderer remembers what it works out of a face list with that very tensor."""
+    for name in "ab":
+        write_geometry(str(tmp_path / name), figure())
+    first, second = (read_geometry(str(tmp_path / name)).faces for name in "ab")
+    assert first is second
+    assert Geometry(CORNERS, TRIANGLE).faces.tolist() == [[0, 1, 2]]
+    assert torch.equal(read_geometry(str(tmp_path / "a")).faces, first)
 
 
 @pytest.mark.parametrize(

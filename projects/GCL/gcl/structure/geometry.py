@@ -38,8 +38,7 @@ class Geometry:
 
     Args:
         vertices: (V, 3) metres in camera space, an array or a tensor; kept as a float32 tensor.
-        faces: (F, 3) rows of ``vertices``; kept as an int64 tensor, the given one where it is one,
-            because what the renderer works out of a face list it remembers with that tensor.
+        faces: (F, 3) rows of ``vertices``; kept as an int64 tensor.
         yaw: degrees, when known: 0 faces the camera, 90 the image's right.
         confidence: of the mesh, in [0, 1], when known.
 
@@ -74,7 +73,18 @@ class Geometry:
                 f"the mesh is {side:.3g} long, which is no person in metres (another unit?)"
             )
         object.__setattr__(self, "vertices", vertices)
-        object.__setattr__(self, "faces", faces)
+        object.__setattr__(self, "faces", _seen(faces))
+
+
+_last_faces: list[Tensor] = []
+
+
+def _seen(faces: Tensor) -> Tensor:
+    """The tensor of the mesh before, where the faces are equal: what the renderer works out of a
+    face list, in more time than a picture takes, it remembers with that very tensor."""
+    if not (_last_faces and torch.equal(_last_faces[0], faces)):
+        _last_faces[:] = [faces]
+    return _last_faces[0]
 
 
 def _tensor(value: Tensor | np.ndarray) -> Tensor:

@@ -65,8 +65,6 @@ class _Folder:
     """
 
     def __init__(self, folder: str, suffixes: tuple[str, ...], crops: Iterable[str]) -> None:
-        if not os.path.isdir(folder):
-            raise GeometryError(f"{folder} is no folder with a tool's files (--input).")
         self.folder = folder
         known = {stem(crop) for crop in crops}
         self.files: dict[str, list[str]] = defaultdict(list)
@@ -161,6 +159,8 @@ def open_adapter(
     Raises:
         GeometryError: there is no such folder, or no faces for the vertices of it.
     """
+    if not os.path.isdir(folder):
+        raise GeometryError(f"{folder} is no folder with files of {name} (--input).")
     if name == "geometry":
         return GeometryFolder(folder, crops)
     if name == "mesh":
