@@ -22,7 +22,7 @@ import torch.distributed as dist
 
 from gcl import ConfigError
 from gcl.data.build import load_dataset
-from gcl.structure.adapters import ADAPTERS, load_smpl, open_adapter
+from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare import (
     Preparation,
@@ -102,6 +102,18 @@ def what_to_check(args: argparse.Namespace) -> str | None:
     return args.source if here and args.write == [args.source] else None
 
 
+def load_body(path: str | None):
+    """The licensed SMPL body of a file; None without one."""
+    if path is None:
+        return None
+    from gcl.structure.smpl import SMPLBody
+
+    try:
+        return SMPLBody(path)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"--smpl-model: {error}") from error
+
+
 def open_source(args: argparse.Namespace, split: str, crops: list[str]):
     """The function from a crop to its mesh."""
     folder = args.input
@@ -111,8 +123,7 @@ def open_source(args: argparse.Namespace, split: str, crops: list[str]):
         raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
     if os.path.isdir(os.path.join(folder, split)):
         folder = os.path.join(folder, split)
-    body = load_smpl(args.smpl_model) if args.smpl_model else None
-    return open_adapter(args.source, folder, crops, body)
+    return open_adapter(args.source, folder, crops, load_body(args.smpl_model))
 
 
 def run(args: argparse.Namespace) -> bool:

@@ -132,7 +132,7 @@ def test_a_data_set_of_the_toolbox_has_two_splits(tmp_path, market_data, run):
         (("{crops}", "--source", "smpl", "--input", "{crops}"), "--smpl-model"),
         (
             ("{crops}", "--source", "smpl", "--input", "{crops}", "--smpl-model", "{none}"),
-            "none is no file: register",
+            "register at https://smpl.is.tue.mpg.de",
         ),
     ],
 )

@@ -4,7 +4,6 @@ got."""
 from __future__ import annotations
 
 import math
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,21 +11,20 @@ import pytest
 import torch
 from structure.figures import figure
 
-from gcl.structure.adapters import PayloadError, load_smpl, open_adapter
+from gcl.structure.adapters import PayloadError, open_adapter
 from gcl.structure.adapters.smpl import rotations, smpl_parameters, translation
-from gcl.structure.geometry import GeometryError
 
 CENTRED = figure((0.0, 0.0, 0.0))
 WEAK = ("cam", "pred_cam")
 
 
 class Body:
-    """In place of smplx.SMPL: the figure, as tall as betas[0] says, turned by the root alone."""
+    """In place of SMPLBody: the figure, as tall as betas[0] says, turned by the root alone."""
 
-    faces = CENTRED.faces.numpy().astype(np.uint32)  # as smplx keeps them
+    faces = CENTRED.faces
 
-    def __call__(self, *, global_orient, body_pose, betas, pose2rot):
-        assert not pose2rot
+    def from_parameters(self, global_orient, body_pose, betas):
+        assert betas.shape == (len(body_pose), 10)
         assert body_pose.shape[1:] == (23, 3, 3) and global_orient.shape[1:] == (1, 3, 3)
         self.body_pose = body_pose
         vertices = CENTRED.vertices[None] * (1 + betas[:, :1, None] / 10)
@@ -116,14 +114,3 @@ def test_what_is_missing_is_named(tmp_path, change, message):
 def test_a_smaller_scale_is_further_away():
     near, far = (translation({"cam": [s, 0, 0]}, 1)[0, 2] for s in (1.0, 0.5))
     assert far == 2 * near
-
-
-def test_a_missing_model_or_package_says_how_to_get_it(tmp_path, monkeypatch):
-    with pytest.raises(GeometryError, match="none.npz is no file: register at https://smpl"):
-        load_smpl(str(tmp_path / "none.npz"))
-    (tmp_path / "SMPL_NEUTRAL.npz").write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "smplx", None)  # makes its import fail
-    with pytest.raises(GeometryError, match="pip install smplx"):
-        load_smpl(str(tmp_path / "SMPL_NEUTRAL.npz"))
-    monkeypatch.setitem(sys.modules, "smplx", SimpleNamespace(SMPL=lambda path: path))
-    assert load_smpl(str(tmp_path / "SMPL_NEUTRAL.npz")) == str(tmp_path / "SMPL_NEUTRAL.npz")

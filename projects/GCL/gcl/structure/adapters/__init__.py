@@ -5,14 +5,12 @@
 
 from .files import PayloadError, read_payload
 from .folder import ADAPTERS, Adapter, NobodyError, open_adapter
-from .smpl import load_smpl
 
 __all__ = [
     "ADAPTERS",
     "Adapter",
     "NobodyError",
     "PayloadError",
-    "load_smpl",
     "open_adapter",
     "read_payload",
 ]

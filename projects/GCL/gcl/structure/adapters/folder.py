@@ -7,16 +7,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..geometry import FACES, Geometry, GeometryError, read_faces, read_geometry
 from ..store import stem
 from . import files, meshes, smpl, tools
 from .files import PayloadError, read_payload
+
+if TYPE_CHECKING:
+    from ..smpl import SMPLBody
 
 # what tools put behind the image's name: 4D-Humans x_0.obj, SAM 3D Body x_mesh_000.ply
 _PERSON = re.compile(r"_(mesh_)?\d+$")
@@ -138,7 +140,7 @@ class ToolFolder:
 
 
 def open_adapter(
-    name: str, folder: str, crops: Iterable[str], body: Any = None
+    name: str, folder: str, crops: Iterable[str], body: SMPLBody | None = None
 ) -> Callable[[str], Geometry]:
     """A function from a crop's path to its mesh.
 
@@ -148,8 +150,7 @@ def open_adapter(
         name: "geometry" (our own ``.npz``) or one of :data:`ADAPTERS`.
         folder: of the tool's files.
         crops: paths of all crops, to tell whose file is whose.
-        body: of :func:`~gcl.structure.adapters.load_smpl`, which "smpl" needs; for the other tools
-            it is another place to take the faces from.
+        body: which "smpl" needs; for the other tools it is another place to take the faces from.
 
     Returns:
         The function, which raises :class:`NobodyError` for a crop without a mesh, and
@@ -169,10 +170,10 @@ def open_adapter(
     if name == "smpl":
         if body is None:
             raise GeometryError("--source smpl needs the body model's file: --smpl-model.")
-        return ToolFolder(name, folder, crops, smpl.Posed(body), _faces(body))
+        return ToolFolder(name, folder, crops, smpl.Posed(body), body.faces)
     faces = read_faces(folder)
     if faces is None and body is not None:
-        faces = _faces(body)
+        faces = body.faces
     if faces is None:
         raise GeometryError(
             f"{os.path.join(folder, FACES)} does not exist, and {name} does not write its mesh's"
@@ -186,11 +187,6 @@ def apparent_height(vertices: np.ndarray) -> float:
     """How tall a person is in the picture: metres per metre of distance."""
     distance = float(vertices[:, 2].mean())
     return float(np.ptp(vertices[:, 1])) / (distance if distance > 0.1 else 1.0)
-
-
-def _faces(body: Any) -> Tensor:
-    """A body model's faces, whatever kind of integers it keeps."""
-    return torch.from_numpy(np.asarray(body.faces).astype(np.int64))
 
 
 def _geometry(path: str, vertices: np.ndarray, faces: np.ndarray | Tensor) -> Geometry:

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import GeometryError
 from .tools import People, dicts
+
+if TYPE_CHECKING:
+    from ..smpl import SMPLBody
 
 FOCAL, CROP = 5000.0, 256  # pixels: HMR's convention for a camera over a crop
 JOINTS = 23  # SMPL's without the root
 
 
-def load_smpl(path: str) -> Callable[..., Any]:
-    """The SMPL body of a model file (``SMPL_NEUTRAL.npz`` or ``.pkl``), by the package smplx.
-
-    The file is unpickled by smplx without restriction: it must be the one from the model's authors.
-
-    Raises:
-        GeometryError: the package or the file is missing; the message says how to get it.
-    """
-    if not os.path.isfile(path):
-        raise GeometryError(
-            f"--smpl-model {path} is no file: register at https://smpl.is.tue.mpg.de, accept the"
-            " licence and download the model."
-        )
-    try:
-        import smplx
-    except ImportError as error:
-        raise GeometryError(
-            "--smpl-model needs the package smplx: pip install smplx (non-commercial)."
-        ) from error
-    return smplx.SMPL(path)
-
-
-def smpl_parameters(payload: Any, body: Callable[..., Any]) -> People:
+def smpl_parameters(payload: Any, body: SMPLBody) -> People:
     """SMPL parameters, as HMR and what came from it write them: a dict, or a list of them.
 
     ``global_orient`` (1 joint) and ``body_pose`` (23 joints), each axis-angle or rotation matrices,
@@ -58,15 +37,10 @@ def smpl_parameters(payload: Any, body: Callable[..., Any]) -> People:
             if key not in inner:
                 raise KeyError(f"no key {key}, but {', '.join(map(str, inner))}")
         pose = rotations(inner["body_pose"], JOINTS)
-        with torch.no_grad():
-            output = body(
-                global_orient=rotations(inner["global_orient"], 1),
-                body_pose=pose,
-                betas=torch.tensor(np.asarray(inner["betas"], np.float32)).reshape(len(pose), -1),
-                pose2rot=False,
-            )
+        betas = torch.tensor(np.asarray(inner["betas"], np.float32)).reshape(len(pose), -1)
+        posed = body.from_parameters(rotations(inner["global_orient"], 1), pose, betas)
         shift = translation({**person, **inner}, len(pose))
-        people += list((output.vertices.float() + shift[:, None]).numpy())
+        people += list((posed.vertices + shift[:, None]).numpy())
     return people
 
 
@@ -74,7 +48,7 @@ def smpl_parameters(payload: Any, body: Callable[..., Any]) -> People:
 class Posed:
     """:func:`smpl_parameters` with a body."""
 
-    body: Callable[..., Any]
+    body: SMPLBody
 
     def __call__(self, payload: Any) -> People:
         return smpl_parameters(payload, self.body)
