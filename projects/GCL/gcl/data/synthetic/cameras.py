@@ -62,8 +62,8 @@ def draw_camera(rng: np.random.Generator) -> Camera:
     sun = np.array(
         [np.cos(rise) * np.sin(around), -np.sin(rise), -np.cos(rise) * np.cos(around)]
     )
-    warm = rng.normal(0, 0.08)
-    green = rng.normal(0, 0.03)
+    warm = rng.normal(0, 0.065)
+    green = rng.normal(0, 0.02)
     return Camera(
         place=places.draw_place(rng, near, far),
         height=float(rng.uniform(1.9, 4.2)),
@@ -72,13 +72,13 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         sun=tuple(float(s) for s in sun),
         sunlight=float(rng.choice((rng.uniform(0.15, 0.3), rng.uniform(0.4, 0.6)), p=(0.65, 0.35))),
         gain=(float(1 + warm), float(1 + green), float(1 - warm)),
-        exposure=float(rng.uniform(0.9, 1.4)),
-        contrast=float(rng.uniform(0.85, 1.2)),
-        saturation=float(rng.uniform(0.6, 1.15)),
-        veil=float(rng.uniform(0.0, 0.06)),
-        detail=float(rng.uniform(0.5, 1.0)),
+        exposure=float(rng.uniform(1.0, 1.5)),
+        contrast=float(rng.uniform(1.0, 1.4)),
+        saturation=float(rng.uniform(0.7, 1.15)),
+        veil=float(rng.uniform(0.0, 0.04)),
+        detail=float(rng.uniform(0.6, 1.0)),
         blur=float(rng.uniform(0.25, 0.7)),
-        sharpening=float(rng.uniform(0.0, 0.9)),
+        sharpening=float(rng.uniform(0.2, 1.4)),
         noise=float(rng.uniform(0.006, 0.022)),
         quality=int(rng.integers(45, 88)),
     )

@@ -35,8 +35,10 @@ class Moment:
     Attributes:
         yaw: degrees; 0 faces the camera, 90 the image's right.
         x, z: metres, where in the camera's place the person stands.
-        zoom, left, down: how a detector's box is off: its size, and the person's place in it as a
-            share of the crop.
+        zoom, left, down: how a detector's box is off: the person's size and place in it as shares
+            of the crop.
+        widen: by which the person is wider than true, because boxes of all shapes become crops of
+            one shape.
         seed: of the pose, of creases, of passers-by and of noise.
     """
 
@@ -44,6 +46,7 @@ class Moment:
     x: float
     z: float
     zoom: float
+    widen: float
     left: float
     down: float
     seed: int
@@ -87,6 +90,7 @@ def draw_moment(rng: np.random.Generator, camera: Camera, yaw: float) -> Moment:
         x=float(rng.uniform(-0.3, 0.3) * z),
         z=z,
         zoom=float(rng.uniform(0.93, 1.05)),
+        widen=float(rng.uniform(1.0, 1.2)),
         left=float(np.clip(rng.normal(0, 0.03), -0.08, 0.08)),
         down=float(np.clip(rng.normal(0, 0.012), -0.03, 0.03)),
         seed=int(rng.integers(2**62)),
@@ -187,9 +191,12 @@ class _Projection:
         room = torch.tensor([size[1], size[0]], dtype=torch.float32)
         moments = [s.moment for s in scenes]
         off = torch.tensor([(m.left, m.down) for m in moments], dtype=torch.float32)
-        zoom = (0.95 * room / (high - low)).amin(1) * torch.tensor([m.zoom for m in moments])
-        self.zoom = zoom[:, None, None].float()
-        self.shift = (room * (0.5 + off) - zoom[:, None] * (low + high) / 2)[:, None]
+        wide, tall = (0.95 * room / (high - low)).unbind(1)
+        zoom = torch.minimum(wide, tall)
+        widen = torch.minimum(zoom * torch.tensor([m.widen for m in moments]), wide)
+        zoom = torch.stack((widen, zoom), 1) * torch.tensor([[m.zoom] for m in moments])
+        self.zoom = zoom[:, None].float()
+        self.shift = (room * (0.5 + off) - zoom * (low + high) / 2)[:, None]
         self.pixels = self._pixels(plane)
 
     def __call__(self, vertices: Tensor) -> Tensor:
@@ -199,9 +206,9 @@ class _Projection:
     def rays(self, i: int, size: tuple[int, int]) -> np.ndarray:
         """(H, W, 3) directions in the place of camera ``i`` through the pixels' centres."""
         rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
-        zoom, distance = float(self.zoom[i]), float(self.distance[i])
-        x = (columns - float(self.shift[i, 0, 0])) / (zoom * distance)
-        y = (rows - float(self.shift[i, 0, 1])) / (zoom * distance)
+        scale = (self.zoom[i, 0] * self.distance[i]).tolist()
+        left, up = self.shift[i, 0].tolist()
+        x, y = (columns - left) / scale[0], (rows - up) / scale[1]
         cos, sin = float(self.cos[i]), float(self.sin[i])
         down, away = cos * y + sin, cos - sin * y
         c, s = np.cos(self.around[i]), np.sin(self.around[i])
@@ -238,7 +245,7 @@ def _colours(
     height, slope = cloth.folds(people, spot, crumple)
     # rest axes (left, back, up) are nearly those of the upright body in camera axes
     bump = torch.stack((slope[:, 0], -slope[:, 2], slope[:, 1]), 1)
-    normal = torch.nn.functional.normalize(normal - 0.3 * crease[:, None] * bump, dim=1)
+    normal = torch.nn.functional.normalize(normal - 0.24 * crease[:, None] * bump, dim=1)
     light = _light(scenes, yaw, image, normal)
     light = light * (1 + 0.05 * crease * height)[:, None]
     light = light * _occlusion(fragments)[:, None]

@@ -82,7 +82,7 @@ class Tailor(AnnyBody):
         )
         rest = self._linear(blend, "template", "blend")
         joints = self._linear(blend, "joints", "joints_blend")
-        rotations = self.skeleton.rotations(pose.rotations, joints, self._clearance(rest, joints))
+        rotations = self.skeleton.rotations(pose.rotations, joints, rest)
         posed = posed_joints(rotations, joints, self.parents)
         shift = posed - (rotations @ joints[..., None])[..., 0]
         transforms = torch.cat((rotations, shift[..., None]), -1)

@@ -157,7 +157,7 @@ def _drape(
     narrow = torch.cat(((points[..., 0] * (1 - 0.2 * below))[..., None], points[..., 1:]), 2)
     reach = rings.support(narrow, which, z, corners, 0.02) + ease[:, None, None]
     reach = rings.hang(reach, hold) - 0.03 * (1 - 5 * step).clamp(min=0)[:, None]
-    down = ((body.marks["waist"][:, None] - z) / 0.6).clamp(min=0)
+    down = ((body.marks["hip"][:, None] - z) / 0.5 + 0.06).clamp(min=0)
     turn = torch.arange(corners) / corners
     wave = torch.cos(2 * torch.pi * waves[:, None] * turn)[:, None]
     reach = reach + (flare[:, None] * down)[..., None] + (folds[:, None] * down)[..., None] * wave

@@ -8,7 +8,7 @@ mostly black, navy, grey, white and denim.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -155,6 +155,8 @@ def draw_identity(rng: np.random.Generator) -> Identity:
     skin = _tint(rng, _SKINS[rng.choice(4, p=(0.34, 0.36, 0.18, 0.12))], 0.03)
     upper, dress = _draw_upper(rng, woman)
     lower = _draw_lower(rng, woman, skin, upper if dress else None)
+    if lower.skirt and upper.hem < 0.1:  # tucked in, or short
+        upper = replace(upper, hem=min(upper.hem, -0.03) - 0.02, flare=0.0)
     bag = str(rng.choice(BAGS, p=(0.45, 0.27, 0.16, 0.12)))
     hairs = (0.02, 0.16, 0.16, 0.3, 0.22, 0.08, 0.06) if woman else (0.18, 0.7, 0, 0, 0.01, 0, 0.11)
     shoe = _worn(rng, "shoes")
@@ -234,7 +236,7 @@ def _draw_lower(
     shorts = not skirt and rng.random() < 0.12
     fit = rng.choice(3, p=(0.45, 0.4, 0.15) if woman else (0.2, 0.6, 0.2))
     ease, flare = (((0.004, 0.01), (0.0, 0.01)), ((0.012, 0.022), (0.015, 0.03)),
-                   ((0.02, 0.035), (0.035, 0.065)))[fit]  # fmt: skip
+                   ((0.018, 0.028), (0.03, 0.05)))[fit]  # fmt: skip
     pattern = str(rng.choice(PATTERNS, p=(0.84, 0, 0.02, 0.03, 0, 0, 0.03, 0.08)))
     colour, second = _worn(rng, "lower"), _worn(rng, "upper")
     pitch = float(rng.uniform(0.05, 0.1))

@@ -1,0 +1,182 @@
+"""Single pictures: what changes from one to the next, and what does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import gcl  # noqa: F401
+from gcl.data.synthetic import rings
+from gcl.data.synthetic.cameras import develop, draw_camera
+from gcl.data.synthetic.draw import Scene, draw_moment, dress, photographs, structures
+from gcl.data.synthetic.figure import PARTS, Tailor
+from gcl.data.synthetic.identity import BAGS, HAIRS, PATTERNS, draw_identity
+from gcl.structure.topology import topology
+
+SIZE = (96, 48)
+
+
+@pytest.fixture(scope="module")
+def tailor():
+    return Tailor()
+
+
+def scene(person=0, camera=0, moment=0, yaw=30.0):
+    seen_by = draw_camera(np.random.default_rng((1, camera)))
+    return Scene(
+        draw_identity(np.random.default_rng((0, person))),
+        seen_by,
+        draw_moment(np.random.default_rng((2, moment)), seen_by, yaw),
+    )
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Twelve people, among them one with each kind of hair and bag."""
+    people = [draw_identity(np.random.default_rng((0, i))) for i in range(12)]
+    for i, person in enumerate(people):
+        people[i] = replace(person, hair=HAIRS[i % 7], bag=BAGS[i % 4], side=(-1) ** i)
+    return [replace(scene(i, i % 3, i, 37.0 * i), person=p) for i, p in enumerate(people)]
+
+
+def test_the_same_seed_is_the_same_person_and_another_is_not():
+    people = [draw_identity(np.random.default_rng(seed)) for seed in (5, 5, 6)]
+    assert people[0] == people[1] != people[2]
+
+
+def test_people_wear_everything_there_is():
+    people = [draw_identity(np.random.default_rng((9, i))) for i in range(600)]
+    assert {p.hair for p in people} == set(HAIRS) and {p.bag for p in people} == set(BAGS)
+    assert {p.upper.pattern for p in people} == set(PATTERNS)
+    share = {
+        "skirt": np.mean([p.lower.skirt for p in people]),
+        "coat": np.mean([p.upper.hem > 0.2 for p in people]),
+        "boots": np.mean([p.boot > 0 for p in people]),
+        "hood": np.mean([p.upper.hood for p in people]),
+    }
+    assert all(0.02 < value < 0.3 for value in share.values()), share
+
+
+def test_most_clothes_are_muted():
+    """Streets are not garish: the mean difference between a colour's channels is small."""
+    people = [draw_identity(np.random.default_rng((9, i))) for i in range(300)]
+    colours = np.array([c for p in people for c in (p.upper.colour, p.lower.colour)])
+    assert np.ptp(colours, axis=1).mean() < 0.2
+    assert colours.min() >= 0 and colours.max() <= 1
+
+
+def test_all_parts_are_closed_and_face_outwards(tailor, many):
+    figure = dress(tailor, many)
+    assert topology(tailor.figure_faces, figure.vertices.shape[1]).closed
+    for number, name in enumerate(PARTS):
+        faces = tailor.figure_faces[tailor.part == number]
+        a, b, c = (figure.vertices[:, faces[:, k]] - figure.vertices[:, faces[:1, 0]]
+                   for k in range(3))  # fmt: skip
+        litres = (torch.linalg.cross(a, b) * c).sum((1, 2)) / 6 * 1000
+        assert (litres > -1e-3).all(), name
+        assert litres.max() > 0.05, name
+
+
+def test_clothes_stay_about_the_body(tailor, many):
+    figure = dress(tailor, many)
+    assert figure.vertices.isfinite().all()
+    low, high = figure.body.amin(1), figure.body.amax(1)
+    assert (figure.vertices > low[:, None] - 0.25).all()
+    assert (figure.vertices < high[:, None] + 0.25).all()
+    torch.testing.assert_close(figure.vertices[..., 1].amax(1), torch.zeros(len(many)))
+
+
+def test_the_same_arguments_give_the_same_pixels_whatever_else_is_in_the_batch(tailor, many):
+    one = photographs(tailor, many[4:5], SIZE)
+    batch = photographs(tailor, many, SIZE)
+    again = photographs(tailor, many, SIZE)
+    np.testing.assert_array_equal(batch.crops, again.crops)
+    # sums may be taken in another order, so that a pixel may round differently
+    assert np.abs(one.crops[0].astype(int) - batch.crops[4]).max() <= 3
+    assert batch.crops.shape == (12, *SIZE, 3) and batch.crops.dtype == np.uint8
+
+
+def test_the_structure_lies_under_the_clothes(tailor, many):
+    masks = photographs(tailor, many, SIZE).masks
+    bodies = structures(tailor, many, (0, 90), SIZE) > 0
+    for mask, body in zip(masks > 0.5, bodies[:, 0], strict=True):
+        assert (body & mask).sum() > 0.93 * body.sum()  # bare, it is the thinner one
+        assert (body & mask).sum() > 0.4 * mask.sum()
+
+
+def test_turned_structures_are_those_of_the_turned_picture(tailor):
+    first = scene(3, yaw=10.0)
+    views = structures(tailor, [first], (0, 90), SIZE)[0]
+    turned = structures(tailor, [first.turned(90)], (0,), SIZE)[0, 0]
+    assert np.abs(views[1].astype(int) - turned).max() <= 1
+    assert np.abs(views[0].astype(int) - turned).mean() > 3
+
+
+def test_yaw_90_looks_to_the_right_of_the_image(tailor):
+    """At 90 degrees the toes are to the right of the heels, at 270 to the left."""
+    figure = dress(tailor, [scene()])
+    number = PARTS.index("left shoe")
+    corners = tailor.figure_faces[tailor.part == number].unique()
+    along = figure.place[0, corners, 0]
+    from gcl.data.synthetic.draw import _turned
+
+    for yaw, sign in ((90.0, 1), (270.0, -1)):
+        x = _turned(figure.vertices, torch.tensor([yaw]))[0, corners, 0]
+        assert sign * (x[along > 0.9].mean() - x[along < 0.1].mean()) > 0.1
+
+
+def test_another_yaw_shows_the_same_colours(tailor):
+    """Front and back of a plain person agree in colour more than two people do."""
+    def colours(person, yaw):
+        plain = scene(person, 0, 1, yaw)
+        upper = replace(plain.person.upper, pattern="plain", opening=0.0)
+        plain = replace(plain, person=replace(plain.person, upper=upper, bag="none", hair="short"))
+        picture = photographs(tailor, [plain], SIZE)
+        inside = picture.masks[0] > 0.9
+        rows = np.arange(SIZE[0])[:, None] / SIZE[0]
+        return np.array([picture.crops[0][inside & (rows > a) & (rows < b)].mean(0)
+                         for a, b in ((0.25, 0.45), (0.6, 0.85))])  # fmt: skip
+
+    people = [(colours(p, 0.0), colours(p, 180.0)) for p in range(6)]
+    same = [np.abs(front - back).mean() for front, back in people]
+    different = [np.abs(people[i][0] - people[j][1]).mean()
+                 for i in range(6) for j in range(6) if i != j]  # fmt: skip
+    assert np.mean(same) < 0.4 * np.mean(different)
+
+
+def test_only_the_person_changes_when_the_yaw_does(tailor):
+    """Far from the person, pictures that differ in yaw are equal up to the box that frames them."""
+    first = scene(2, yaw=0.0)
+    rng = np.random.default_rng(0)
+    picture = rng.random((32, 16, 3))
+    draws = [develop(picture, s.camera, np.random.default_rng((s.moment.seed, 1)))
+             for s in (first, first.turned(180))]  # fmt: skip
+    np.testing.assert_array_equal(*draws)
+    assert replace(first.turned(180).moment, yaw=0.0) == first.moment
+
+
+def test_cameras_differ_in_colour_and_place(tailor):
+    means = [
+        photographs(tailor, [scene(0, c, 0)], SIZE).crops[0].reshape(-1, 3).mean(0)
+        for c in range(4)
+    ]
+    apart = [np.abs(a - b).max() for i, a in enumerate(means) for b in means[:i]]
+    assert min(apart) > 3
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_outline_of_an_ellipse(power):
+    """The support function of an ellipse gives back its points."""
+    corners, a, b = 64, 0.3, 0.1 * power
+    d = rings.directions(corners)
+    reach = torch.sqrt((a * d[:, 0]) ** 2 + (b * d[:, 1]) ** 2)
+    x, y = rings.outline(reach).unbind(-1)
+    torch.testing.assert_close((x / a) ** 2 + (y / b) ** 2, torch.ones(corners), atol=0.01, rtol=0)
+
+
+def test_cloth_hangs_from_what_stands_out_above():
+    reach = torch.tensor([[[0.2], [0.3], [0.1], [0.1]]])
+    assert torch.equal(rings.hang(reach, torch.tensor([0.0])), reach)
+    hung = rings.hang(reach, torch.tensor([0.5]))[0, :, 0]
+    torch.testing.assert_close(hung, torch.tensor([0.2, 0.3, 0.2, 0.15]))
