@@ -167,7 +167,8 @@ def shade(normals: Tensor) -> Tensor:
 def _centred(vertices: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """(B, V, 3) -> columns from the mean of the vertices, and that mean, (B,) a column."""
     columns = [vertices[..., k].T.contiguous() for k in range(3)]
-    middle = [column.mean(0) for column in columns]
+    # in float64, so that the picture does not depend on the batch by the order of a sum
+    middle = [column.mean(0, dtype=torch.float64).to(column.dtype) for column in columns]
     return [c - m for c, m in zip(columns, middle, strict=True)], middle
 
 
