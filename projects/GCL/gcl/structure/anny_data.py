@@ -135,10 +135,12 @@ def _fit_regressor(rest: Tensor, keypoints: Tensor, support: int = 24) -> Tensor
         near = (rest[0] - keypoints[0, k]).norm(dim=-1).topk(support, largest=False).indices
         columns = rest[:, near].transpose(1, 2).reshape(-1, support)
         target = keypoints[:, k].reshape(-1)
-        # the sum is 1 to a micrometre; a little ridge spreads the weight over the ring of vertices
-        one, ridge = rest.new_full((1, support), 1e3), 0.03 * torch.eye(support).to(rest)
-        system = torch.cat((columns, one, ridge))
-        right = torch.cat((target, one[0, :1], rest.new_full((support,), 0.03 / support)))
+        # the sum and the template's own point hold to far below a millimetre; a little ridge
+        # spreads what is left over the ring of vertices around the joint
+        one, ridge = rest.new_full((1, support), 1e3), 0.01 * torch.eye(support).to(rest)
+        system = torch.cat((columns, 1e3 * columns[:3], one, ridge))
+        even = rest.new_full((support,), 0.01 / support)
+        right = torch.cat((target, 1e3 * target[:3], one[0, :1], even))
         regressor[k, near] = torch.linalg.lstsq(system, right).solution
     return regressor / regressor.sum(1, keepdim=True)
 

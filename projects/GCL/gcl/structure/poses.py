@@ -171,6 +171,8 @@ def _activity(batch: int, activity: str | Tensor | None, chance: _Chance) -> Ten
             raise ValueError(f"activity must be one of {', '.join(ACTIVITIES)}; it is {activity}.")
         return torch.full((batch,), ACTIVITIES.index(activity))
     if activity is not None:
+        if not bool(((activity >= 0) & (activity < len(ACTIVITIES))).all()):
+            raise ValueError(f"activity must be indices of {', '.join(ACTIVITIES)}.")
         return activity.long().expand(batch)
     return torch.bucketize(drawn, torch.tensor(_SHARES).cumsum(0)[:-1])
 

@@ -158,6 +158,6 @@ def skin(
     shift = posed - (rotations @ joints[..., None])[..., 0]
     transform = torch.cat((rotations, shift[..., None]), -1)
     b, j = transform.shape[:2]
-    blended = (weights @ transform.permute(1, 0, 2, 3).reshape(j, -1)).view(-1, b, 3, 4)
-    blended = blended.transpose(0, 1)
+    blended = weights @ transform.permute(1, 0, 2, 3).reshape(j, 12 * b)
+    blended = blended.view(len(weights), b, 3, 4).transpose(0, 1)
     return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]

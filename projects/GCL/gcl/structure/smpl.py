@@ -106,7 +106,7 @@ class SMPLBody:
         betas = self._betas(betas)
         if len(turns) != len(betas) and 1 not in (len(turns), len(betas)):
             raise ValueError(
-                f"{len(turns)} poses for {len(betas)} bodies: one of them, or as many."
+                f"{len(turns)} poses for {len(betas)} betas: as many, or one."
             )
         batch = len(turns) if len(betas) == 1 else len(betas)
         turns, betas = turns.expand(batch, -1, -1, -1), betas.expand(batch, -1)
@@ -141,6 +141,10 @@ class SMPLBody:
         return self._forward(first, rest, self._betas(betas).expand(len(rest), -1))
 
     def _forward(self, first: Tensor, rest: Tensor, betas: Tensor) -> BodyOutput:
+        if not len(rest):  # the package can not do nothing
+            eye = torch.eye(3, device=self.device).expand(1, 24, 3, 3)
+            one = self._forward(eye[:, :1], eye[:, 1:], self._betas(None))
+            return BodyOutput(*(points[:0] for points in one))
         out = self.model(betas=betas, global_orient=first, body_pose=rest, pose2rot=False)
         return BodyOutput(out.vertices, out.joints[:, :24], out.joints[:, list(_COCO)])
 
