@@ -256,8 +256,8 @@ def _load(angles: _Angles, chance: _Chance, carrying: Tensor) -> None:
         angles.put(f"upper_arm_{side}", box, forward=lift, outward=4.0, inward=12.0)
         angles.put(f"forearm_{side}", box, forward=bend, outward=-14.0)
         one = strap & chosen
-        angles.put(f"upper_arm_{side}", one, forward=24.0 + swing, outward=14.0, inward=18.0)
-        angles.put(f"forearm_{side}", one, forward=128.0 + swing, outward=-10.0)
+        angles.put(f"upper_arm_{side}", one, forward=2.0 + swing, outward=16.0, inward=24.0)
+        angles.put(f"forearm_{side}", one, forward=136.0 + swing, outward=-6.0)
         angles.put(f"fingers_{side}", one, outward=-55.0)
 
 
@@ -270,8 +270,8 @@ def _telephone(angles: _Angles, chance: _Chance, phoning: Tensor) -> None:
     angles.add("head", reading, forward=16 + bend)
     for side, chosen in (("left", left), ("right", ~left)):
         one = phoning & calling & chosen
-        angles.put(f"upper_arm_{side}", one, forward=42 + lift, outward=26.0, inward=8.0)
-        angles.put(f"forearm_{side}", one, forward=140 + lift, outward=6.0)
+        angles.put(f"upper_arm_{side}", one, forward=73 + lift, outward=13.0, inward=36.0)
+        angles.put(f"forearm_{side}", one, forward=144 + lift / 2, outward=-8.0)
         angles.put(f"hand_{side}", one, forward=8.0)
         angles.put(f"fingers_{side}", phoning & chosen, outward=-38.0)
         one = reading & chosen
