@@ -7,11 +7,13 @@ import pytest
 import torch
 
 import gcl  # noqa: F401
-from gcl.data.synthetic import rings
+from gcl.data.synthetic import light, rings
 from gcl.data.synthetic.cameras import develop, draw_camera
-from gcl.data.synthetic.draw import Scene, draw_moment, dress, photographs, structures
+from gcl.data.synthetic.draw import dress, photographs, structures
 from gcl.data.synthetic.figure import PARTS, Tailor
 from gcl.data.synthetic.identity import BAGS, HAIRS, PATTERNS, draw_identity
+from gcl.data.synthetic.projection import Projection, about_pelvis
+from gcl.data.synthetic.scene import Scene, draw_moment
 from gcl.structure.topology import topology
 
 SIZE = (96, 48)
@@ -119,15 +121,14 @@ def test_yaw_90_looks_to_the_right_of_the_image(tailor):
     number = PARTS.index("left shoe")
     corners = tailor.figure_faces[tailor.part == number].unique()
     along = figure.place[0, corners, 0]
-    from gcl.data.synthetic.draw import _turned
-
     for yaw, sign in ((90.0, 1), (270.0, -1)):
-        x = _turned(figure.vertices, torch.tensor([yaw]))[0, corners, 0]
+        x = about_pelvis(figure.vertices, torch.tensor([yaw]))[0, corners, 0]
         assert sign * (x[along > 0.9].mean() - x[along < 0.1].mean()) > 0.1
 
 
 def test_another_yaw_shows_the_same_colours(tailor):
     """Front and back of a plain person agree in colour more than two people do."""
+
     def colours(person, yaw):
         plain = scene(person, 0, 1, yaw)
         upper = replace(plain.person.upper, pattern="plain", opening=0.0)
@@ -154,6 +155,77 @@ def test_only_the_person_changes_when_the_yaw_does(tailor):
              for s in (first, first.turned(180))]  # fmt: skip
     np.testing.assert_array_equal(*draws)
     assert replace(first.turned(180).moment, yaw=0.0) == first.moment
+
+
+def test_a_pixel_shows_the_place_where_its_ray_goes():
+    """A point of the person and the ray through its pixel meet, for every camera."""
+    scenes = [scene(0, i, i) for i in range(4)]
+    points = torch.randn(4, 20, 3, generator=torch.Generator().manual_seed(0)) * 0.3
+    points[..., 1] -= 0.9
+    projection = Projection(points, scenes, (400, 200))
+    for i, s in enumerate(scenes):
+        column, row, _ = projection.pixels[i].unbind(1)
+        inside = ((row > 0) & (row < 400) & (column > 0) & (column < 200)).numpy()
+        assert inside.sum() > 14
+        rays = projection.rays(i)[row[inside].long(), column[inside].long()]
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        # the person's axes in the place: turned to the camera's azimuth, at (x, z)
+        c, t = np.cos(s.azimuth), np.sin(s.azimuth)
+        x, y, z = points[i].numpy()[inside].T
+        world = np.stack((s.moment.x + c * x + t * z, y, s.moment.z + c * z - t * x), 1)
+        from_eye = world - (0, -s.camera.height, 0)
+        off = from_eye - (from_eye * rays).sum(1, keepdims=True) * rays
+        assert np.linalg.norm(off, axis=1).max() < 0.012  # metres; a pixel is 5 mm
+
+
+def test_right_is_right():
+    """Columns grow to the person's left hand when the person faces the camera."""
+    points = torch.tensor([[[-0.4, -1.0, 0.0], [0.4, -1.0, 0.0], [0.0, 0.0, 0.0], [0, -1.7, 0]]])
+    column, row, _ = Projection(points, [scene()], SIZE).pixels[0].T
+    assert column[0] < column[2] < column[1] and row[3] < row[0] < row[2]
+
+
+def test_hair_is_at_the_back_of_the_head(tailor):
+    """Black hair on light skin: the head is darker from behind."""
+    person = replace(
+        scene().person, hair="short", hair_colour=(0.05, 0.05, 0.05), skin=(0.9, 0.75, 0.65)
+    )
+    person = replace(person, bag="none", upper=replace(person.upper, hood=0.0, collar=0.0))
+    front = replace(scene(yaw=0.0), person=person)
+    heads = []
+    for s in (front, front.turned(180)):
+        picture = photographs(tailor, [s], SIZE)
+        rows = np.flatnonzero((picture.masks[0] > 0.9).any(1))
+        head = slice(rows[0] + 2, rows[0] + 11)
+        heads.append(picture.crops[0][head][picture.masks[0][head] > 0.9].mean())
+    assert heads[0] > 1.25 * heads[1]
+
+
+def test_the_shadow_is_under_the_feet(tailor):
+    cloudy = scene()
+    cloudy = replace(cloudy, camera=replace(cloudy.camera, sunlight=0.0))
+    body = dress(tailor, [cloudy]).body[0]
+    aside = np.linspace(-3, 3, 61)
+    ground = np.stack(np.meshgrid(cloudy.moment.x + aside, cloudy.moment.z + aside), -1)
+    dark = light.shadow(cloudy, ground, body)
+    assert dark.shape == (61, 61) and 0 <= dark.min() and dark.max() <= 1
+    assert dark[26:35, 26:35].max() > 0.3 and dark[[0, -1]].max() < 0.01
+    sunny = replace(cloudy, camera=replace(cloudy.camera, sunlight=0.6, sun=(0.7, -0.714, 0.0)))
+    cast = light.shadow(sunny, ground, body)
+    # away from the sun, to the left, as long as the person is high
+    assert cast[30, 15:28].mean() > 0.3 > cast[30, 36:48].mean()
+
+
+def test_the_side_to_the_sun_is_brighter():
+    sunny = scene()
+    camera = replace(sunny.camera, sun=(1.0, 0.0, 0.0), sunlight=0.5)
+    sunny = replace(sunny, camera=camera, moment=replace(sunny.moment, x=0.0))
+    sides = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [0, -1.0, 0], [0, 1.0, 0]])
+    image = torch.zeros(4, dtype=torch.long)
+    right, left, up, down = light.daylight([sunny], torch.zeros(1), image, sides).mean(1)
+    assert right > 1.5 * left and up > 1.5 * down
+    turned = light.daylight([sunny], torch.full((1,), 180.0), image, sides).mean(1)
+    torch.testing.assert_close(turned[:2], torch.stack((left, right)))
 
 
 def test_cameras_differ_in_colour_and_place(tailor):

@@ -1,4 +1,4 @@
-"""Sets on disk: what the toolbox reads, the table, interruption, and that nothing is drawn twice."""
+"""Sets on disk: what the toolbox reads, the table, interruption; nothing is drawn twice."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from gcl.data.synthetic import Settings, files, true_views, write_set
 from gcl.data.synthetic.plan import plan
 from gcl.structure.poses import ACTIVITIES
-from gcl.structure.store import FOLDERS, RenderStore
+from gcl.structure.store import RenderStore
 
 SMALL = Settings(people=2, test_people=2, cameras=2, shots=5, height=48, width=24, seed=3)
 
@@ -101,7 +101,11 @@ def test_the_second_call_draws_nothing(made, monkeypatch):
     assert hashes(made) == before
 
 
-def test_an_interrupted_set_is_completed_to_the_same_files(made, tmp_path, monkeypatch):
+@pytest.mark.parametrize("torn, missing", [(False, 2), (True, 3)])
+def test_an_interrupted_set_is_completed_to_the_same_files(
+    made, tmp_path, monkeypatch, torn, missing
+):
+    """40 crops are three batches; the first one was done, or torn by a kill in its middle."""
     draw, count = files.draw_batch, []
 
     def dies(*args):
@@ -114,13 +118,13 @@ def test_an_interrupted_set_is_completed_to_the_same_files(made, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         write_set(tmp_path, SMALL, progress=False)
     assert not (tmp_path / files.FOLDER / "crops.csv").exists()
-    # a kill in the middle of a batch: some of its files are there
-    next((tmp_path / files.FOLDER / "meshes" / "train" / "render_90").iterdir()).unlink()
+    if torn:
+        next((tmp_path / files.FOLDER / "meshes" / "train" / "render_90").iterdir()).unlink()
 
     drawn = []
     monkeypatch.setattr(files, "draw_batch", lambda *args: drawn.append(1) or draw(*args))
     write_set(tmp_path, progress=False)  # by the settings that it was begun with
-    assert len(drawn) == 3
+    assert len(drawn) == missing
     assert hashes(tmp_path) == hashes(made)
 
 

@@ -59,10 +59,8 @@ def draw_camera(rng: np.random.Generator) -> Camera:
     far = near + float(rng.uniform(3.0, 7.0))
     around = rng.uniform(-np.pi, np.pi)
     rise = np.deg2rad(rng.uniform(30, 65))
-    sun = np.array(
-        [np.cos(rise) * np.sin(around), -np.sin(rise), -np.cos(rise) * np.cos(around)]
-    )
-    warm = rng.normal(0, 0.065)
+    sun = np.array([np.cos(rise) * np.sin(around), -np.sin(rise), -np.cos(rise) * np.cos(around)])
+    warm = rng.normal(0, 0.075)
     green = rng.normal(0, 0.02)
     return Camera(
         place=places.draw_place(rng, near, far),
@@ -72,11 +70,11 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         sun=tuple(float(s) for s in sun),
         sunlight=float(rng.choice((rng.uniform(0.15, 0.3), rng.uniform(0.4, 0.6)), p=(0.65, 0.35))),
         gain=(float(1 + warm), float(1 + green), float(1 - warm)),
-        exposure=float(rng.uniform(1.0, 1.5)),
+        exposure=float(rng.uniform(0.9, 1.55)),
         contrast=float(rng.uniform(1.0, 1.4)),
         saturation=float(rng.uniform(0.7, 1.15)),
         veil=float(rng.uniform(0.0, 0.04)),
-        detail=float(rng.uniform(0.6, 1.0)),
+        detail=float(rng.uniform(0.5, 1.0)),
         blur=float(rng.uniform(0.25, 0.7)),
         sharpening=float(rng.uniform(0.2, 1.4)),
         noise=float(rng.uniform(0.006, 0.022)),
@@ -95,7 +93,7 @@ def develop(picture: np.ndarray, camera: Camera, rng: np.random.Generator) -> np
         (H, W, 3) uint8.
     """
     height, width = picture.shape[:2]
-    exposure = camera.exposure * rng.uniform(0.92, 1.08)
+    exposure = camera.exposure * rng.uniform(0.82, 1.2)  # clouds, automatic exposure
     picture = np.clip(picture * (exposure * np.array(camera.gain)), 0, None)
     picture = np.tanh(1.1 * picture**camera.contrast) / np.tanh(1.1)  # bright parts saturate softly
     grey = picture.mean(2, keepdims=True)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .anatomy import Anatomy
 from .figure import PARTS
-from .garments import column
 from .identity import BAGS, HAIRS, PATTERNS, Identity
+from .part import column
 
 WAVES = 6
 """How many waves crease a person's cloth."""
@@ -59,10 +58,13 @@ def albedo(people: Sequence[Identity], spot: Spot) -> tuple[Tensor, Tensor]:
 
     colour = of.colour(lambda p: p.skin)
     crease = torch.zeros_like(z)
-    waist = torch.where(
-        of(lambda p: p.upper.hem > -0.075) > 0, h["hip"], h["waist"] - 0.03
+    waist = torch.where(of(lambda p: p.upper.hem > -0.075) > 0, h["hip"], h["waist"] - 0.03)
+    trunk = (
+        body
+        & ~arm
+        & (z > waist)
+        & (z < h["neck"] + 0.015 + of(lambda p: p.upper.collar) + 0.25 * y)
     )
-    trunk = body & ~arm & (z > waist) & (z < h["neck"] + 0.015 + of(lambda p: p.upper.collar) + 0.25 * y)
     legs = body & ~arm & (z <= waist)
     colour = _put(colour, legs, of.colour(lambda p: p.lower.tights))
     # what may peep out between trousers is trousers too
@@ -101,12 +103,12 @@ def albedo(people: Sequence[Identity], spot: Spot) -> tuple[Tensor, Tensor]:
     return colour, crease
 
 
-def folds(people: Sequence[Identity], spot: Spot, crumple: Tensor) -> tuple[Tensor, Tensor]:
+def folds(spot: Spot, crumple: Tensor) -> tuple[Tensor, Tensor]:
     """How cloth creases: a height field of waves over the body at rest.
 
     Args:
-        crumple: (B, WAVES, 4) numbers in [0, 1) that decide the waves; new in every picture, because
-            cloth falls differently each time.
+        crumple: (B, WAVES, 4) numbers in [0, 1) that decide the waves; new in every picture,
+            because cloth falls differently each time.
 
     Returns:
         (P,) height, about [-1, 1], and (P, 3) its gradient in rest axes per metre, scaled by the
@@ -256,17 +258,3 @@ def _bag(of: _Of, spot: Spot, colour: Tensor, bag: Tensor, trunk: Tensor) -> Ten
     colour = _put(colour, strap & (kind == BAGS.index("shoulder")), 0.85 * first)
     handle = trunk & high & ((x - side * 0.13).abs() < 0.014) & (kind == BAGS.index("tote"))
     return _put(colour, handle, 0.85 * first)
-
-
-def spot_of(
-    image: Tensor,
-    part: Tensor,
-    rest: Tensor,
-    place: Tensor,
-    groups: Tensor,
-    heights: dict[str, Tensor],
-    anatomy: Anatomy,
-) -> Spot:
-    """Collect what is known of pixels; ``groups`` (P, G) in the order of ``anatomy.shares``."""
-    shares = dict(zip(anatomy.shares, groups.unbind(1), strict=True))
-    return Spot(image, part, rest, place, shares, {k: v[image] for k, v in heights.items()})

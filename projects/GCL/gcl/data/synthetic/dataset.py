@@ -19,7 +19,7 @@ _NAME = re.compile(r"(\d+)_c(\d+)s")
 class SyntheticPedestrians(Market1501):
     """Drawn people, ``<root>/synthetic-pedestrians``; drawn there first when they are not.
 
-    ``python -m gcl.data.synthetic`` draws a set of another size; this class reads whatever is there.
+    ``python -m gcl.data.synthetic`` draws a set of another size; this class reads what is there.
     The stock Market1501 reads the same folder with FASTREID_DATASETS=<root>/synthetic-pedestrians,
     up to 1,501 people and 6 cameras.
 

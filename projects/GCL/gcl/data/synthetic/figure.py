@@ -16,9 +16,10 @@ from gcl.structure.poses import Pose
 from gcl.structure.render import vertex_normals
 from gcl.structure.skeleton import posed_joints
 
-from . import garments, rings
+from . import accessories, garments, rings
 from .anatomy import Anatomy
 from .identity import Identity
+from .part import Body
 
 PARTS = (
     "body", "tail", "skirt", "left leg", "right leg", "left shoe", "right shoe", "hair", "knot",
@@ -27,7 +28,7 @@ PARTS = (
 """Parts of a figure in the order of their vertices and triangles."""
 
 _TUBES = (garments.DRAPE, garments.DRAPE, garments.LEG, garments.LEG, garments.SHOE, garments.SHOE,
-          garments.HAIR, garments.BLOB, garments.BLOB, garments.BLOB)  # fmt: skip
+          accessories.HAIR, accessories.BLOB, accessories.BLOB, accessories.BLOB)  # fmt: skip
 
 
 class Figure(NamedTuple):
@@ -90,7 +91,7 @@ class Tailor(AnnyBody):
         up, heads = _upright(rest), _upright(joints)
         marks = self.anatomy.heights(up, heads)
         normals = _upright(vertex_normals(rest, self.faces))
-        arguments = (garments.Body(up, normals, heads, marks), self.anatomy, people)
+        arguments = (Body(up, normals, heads, marks), self.anatomy, people)
         parts = [
             garments.clothed_body(*arguments),
             garments.tail(*arguments),
@@ -99,10 +100,10 @@ class Tailor(AnnyBody):
             garments.trouser_leg(*arguments, "right"),
             garments.shoe(*arguments, "left"),
             garments.shoe(*arguments, "right"),
-            garments.long_hair(*arguments),
-            garments.knot(*arguments),
-            garments.bag(*arguments),
-            garments.hood(*arguments),
+            accessories.long_hair(*arguments),
+            accessories.knot(*arguments),
+            accessories.bag(*arguments),
+            accessories.hood(*arguments),
         ]
         dressed, weights, place = (torch.cat(t, 1) for t in zip(*parts, strict=True))
         vertices = _skin(_camera(dressed), weights, transforms)

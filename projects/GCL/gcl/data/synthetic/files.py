@@ -26,7 +26,7 @@ from gcl.structure.files import atomic, remove_leftovers
 from gcl.structure.poses import ACTIVITIES
 from gcl.structure.store import FOLDERS, TURNS
 
-from .draw import Scene, dress, photographs, pose_of, structures
+from .draw import dress, photographs, structures
 from .figure import Tailor
 from .plan import VERSION, Settings, Shot, as_dict, plan
 
@@ -220,8 +220,8 @@ def _table(shots: list[Shot]) -> bytes:
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(COLUMNS)
     for shot in shots:
-        scene: Scene = shot.scene
-        pose = pose_of(scene.moment)
+        scene = shot.scene
+        pose = scene.pose()
         rows.writerow(
             (
                 shot.name,

@@ -22,11 +22,11 @@ HAIRS = ("cropped", "short", "bob", "long", "ponytail", "bun", "cap")
 BAGS = ("none", "backpack", "shoulder", "tote")
 
 _BRIGHT = {  # colour: how often it is worn above, below, on the feet and as a bag
-    (0.075, 0.075, 0.085): (22, 30, 40, 40),
-    (0.12, 0.15, 0.25): (13, 14, 5, 12),
-    (0.26, 0.27, 0.29): (9, 9, 8, 10),
-    (0.52, 0.53, 0.55): (9, 6, 9, 6),
-    (0.87, 0.87, 0.86): (14, 2, 25, 2),
+    (0.075, 0.075, 0.085): (30, 40, 45, 45),
+    (0.12, 0.15, 0.25): (16, 16, 5, 12),
+    (0.26, 0.27, 0.29): (12, 12, 8, 10),
+    (0.52, 0.53, 0.55): (11, 7, 9, 6),
+    (0.87, 0.87, 0.86): (16, 2, 25, 2),
     (0.76, 0.69, 0.57): (6, 7, 2, 5),
     (0.44, 0.34, 0.25): (4, 3, 8, 8),
     (0.33, 0.35, 0.25): (4, 4, 0, 4),
@@ -191,7 +191,9 @@ def draw_identity(rng: np.random.Generator) -> Identity:
 def _draw_upper(rng: np.random.Generator, woman: bool) -> tuple[Upper, bool]:
     """An upper garment, and whether it is a dress (then the skirt is cut from the same cloth)."""
     kinds = ("tee", "shirt", "sweater", "jacket", "padded", "coat", "dress")
-    share = (0.2, 0.13, 0.19, 0.2, 0.09, 0.1, 0.09) if woman else (0.2, 0.2, 0.2, 0.24, 0.1, 0.06, 0)
+    share = (
+        (0.2, 0.13, 0.19, 0.2, 0.09, 0.1, 0.09) if woman else (0.2, 0.2, 0.2, 0.24, 0.1, 0.06, 0)
+    )
     kind = str(rng.choice(kinds, p=share))
     # of each kind: ease, sleeve ease, hem and flare from the first to the second number
     ease, sleeve_ease, hem, flare = {
@@ -229,9 +231,7 @@ def _draw_upper(rng: np.random.Generator, woman: bool) -> tuple[Upper, bool]:
     return garment, kind == "dress"
 
 
-def _draw_lower(
-    rng: np.random.Generator, woman: bool, skin: Colour, dress: Upper | None
-) -> Lower:
+def _draw_lower(rng: np.random.Generator, woman: bool, skin: Colour, dress: Upper | None) -> Lower:
     skirt = dress is not None or (woman and rng.random() < 0.16)
     shorts = not skirt and rng.random() < 0.12
     fit = rng.choice(3, p=(0.45, 0.4, 0.15) if woman else (0.2, 0.6, 0.2))
@@ -259,9 +259,7 @@ def _draw_lower(
             else rng.uniform(0.93, 1.0)
         ),
         ease=float(rng.uniform(0.02, 0.035) if shorts else rng.uniform(*ease)),
-        flare=float(
-            rng.uniform(0.02, 0.16) if skirt else 0.03 if shorts else rng.uniform(*flare)
-        ),
+        flare=float(rng.uniform(0.02, 0.16) if skirt else 0.03 if shorts else rng.uniform(*flare)),
         tights=_tint(rng, (0.09, 0.09, 0.1), 0.02) if stockings else skin,
     )
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cameras import Camera, draw_camera
-from .draw import Scene, draw_moment
 from .identity import Identity, draw_identity
+from .scene import Scene, draw_moment
 
 VERSION = 1
 """Of the way things are drawn: goes up when the same settings give other pictures."""
@@ -75,7 +75,7 @@ class Shot:
 
     @property
     def split(self) -> str:
-        """"train" or "test"."""
+        """ "train" or "test"."""
         return "train" if self.folder == "bounding_box_train" else "test"
 
 
