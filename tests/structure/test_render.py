@@ -160,7 +160,7 @@ def test_a_sphere_from_near_shows_its_cap(device):
     """From distance d the outline is the circle of tangent rays, at 1/2 sqrt(1 - 1 / (2d)^2) from
     the axis and 1 / (4d) before the middle: what lies behind it is hidden."""
     vertices, faces = to(device, sphere(rings=40))
-    from gcl.structure.rasterize import rasterize
+    from gcl.structure.zbuffer import rasterize
 
     found = rasterize(frame(vertices, (120, 120), Camera(distance=1.0)), faces, (120, 120))
     seen = vertices[0, faces[found.face]].mean(1)
@@ -289,7 +289,7 @@ def test_pytorch3d_draws_the_same_picture(device):
 def test_what_pytorch3d_is_told(monkeypatch):
     """A stand-in with PyTorch3D's conventions: x left, y up, the shorter side from -1 to 1, and
     triangles numbered through all meshes."""
-    from gcl.structure.rasterize import rasterize
+    from gcl.structure.zbuffer import rasterize
 
     def rasterize_meshes(meshes, image_size, faces_per_pixel, **_):
         height, width = image_size
@@ -323,3 +323,14 @@ def test_what_pytorch3d_is_told(monkeypatch):
         theirs = render_structure(vertices, faces, yaw, 15.0, size, backend="pytorch3d")
         ours = render_structure(vertices, faces, yaw, 15.0, size)
         assert float((ours - theirs).abs().mean()) < 5e-3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_the_same_picture():
+    vertices, faces = to("cpu", sphere(rings=30))
+    yaw = torch.arange(6) * 60.0
+    ours = render_structure(vertices, faces, yaw, 10.0, SIZE, distance=3.0)
+    theirs = render_structure(vertices.cuda(), faces.cuda(), yaw.cuda(), 10.0, SIZE, distance=3.0)
+    assert float((ours - theirs.cpu()).abs().mean()) < 1e-3
+    with pytest.raises(ValueError, match="vertices are on cuda.* faces on cpu"):
+        render_structure(vertices.cuda(), faces)

@@ -13,9 +13,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .rasterize import Fragments, check_size, check_vertices, paint, rasterize
 from .render_pytorch3d import available, rasterize_pytorch3d
 from .topology import face_normals, topology
+from .zbuffer import (
+    Fragments,
+    check_device,
+    check_size,
+    check_vertices,
+    paint,
+    rasterize,
+)
 
 __all__ = [
     "Camera",
@@ -63,6 +70,9 @@ def render_structure(
 ) -> Tensor:
     """Structure images: the mesh turned by `yaw`, shaded grey, black around.
 
+    On a CPU it is made of many small operations, for which one thread (`torch.set_num_threads(1)`,
+    what data workers have) is as fast as several or faster. Repeated bit by bit there.
+
     Args:
         vertices: (B, V, 3) camera space, or (1, V, 3) for several views of one mesh (faster: the
             normals are shared). Eight views a call are twice as fast as one by one.
@@ -82,6 +92,7 @@ def render_structure(
         ImportError: backend "pytorch3d" without PyTorch3D.
     """
     check_vertices(vertices)
+    check_device(vertices, faces)
     if supersample < 1:
         raise ValueError(f"supersample must be at least 1; it is {supersample}.")
     large = (size[0] * supersample, size[1] * supersample)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .rasterize import Fragments
+from .zbuffer import Fragments
 
 
 def available() -> bool:
@@ -18,7 +18,7 @@ def available() -> bool:
 
 
 def rasterize_pytorch3d(pixels: Tensor, faces: Tensor, size: tuple[int, int]) -> Fragments:
-    """What :func:`gcl.structure.rasterize.rasterize` does, by PyTorch3D: the same arguments and
+    """What :func:`gcl.structure.zbuffer.rasterize` does, by PyTorch3D: the same arguments and
     answer, but for pixels on the very edge of a triangle.
 
     Raises:

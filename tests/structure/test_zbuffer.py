@@ -3,7 +3,7 @@
 A pixel's centre p lies in triangle (a, b, c) when W_a = (b - p) x (c - p), W_b = (c - p) x (a - p)
 and W_c = (a - p) x (b - p) have one sign or are 0; their shares of the sum are the barycentric
 weights, and the depth is the weighted mean of the corners' depths. Corners are first moved to
-(floor(128 x) + 1/2) / 128.
+(floor(64 x) + 1/2) / 64.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pytest
 import torch
 from structure.solids import cube, sphere
 
-from gcl.structure.rasterize import paint, rasterize
 from gcl.structure.render import Camera, frame, turn
 from gcl.structure.topology import outward
+from gcl.structure.zbuffer import paint, rasterize
 
 
 def loop(pixels, faces, size):
@@ -30,7 +30,7 @@ def loop(pixels, faces, size):
             for vertex in face:
                 x, y, z = pixels[image, vertex].double().tolist()
                 corners.append(
-                    ((math.floor(x * 128) + 0.5) / 128, (math.floor(y * 128) + 0.5) / 128, z)
+                    ((math.floor(x * 64) + 0.5) / 64, (math.floor(y * 64) + 0.5) / 64, z)
                 )
             (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners
             for row in range(size[0]):
@@ -65,9 +65,9 @@ def random_soup(seed, count, spread, size, batch=2):
     return pixels, torch.arange(3 * count).view(-1, 3)
 
 
-@pytest.mark.parametrize("spread", [1.5, 4.0, 9.0, 40.0])
+@pytest.mark.parametrize("spread", [1.5, 4.0, 9.0, 18.0, 60.0])
 def test_random_triangles_as_by_the_loop(spread, device):
-    size = (13, 11)
+    size = (13, 19)
     pixels, faces = random_soup(int(spread), 12, spread, size)
     expected = loop(pixels, faces, size)
     face, weights, depth = dense(rasterize(pixels.to(device), faces.to(device), size))
@@ -77,7 +77,7 @@ def test_random_triangles_as_by_the_loop(spread, device):
 
 
 def test_triangles_far_larger_than_the_picture(device):
-    """Boxes beyond 8 pixels are calculated in float64."""
+    """Boxes beyond 16 pixels are calculated in float64."""
     size = (24, 40)
     pixels, faces = random_soup(3, 4, 300.0, size, batch=1)
     face, weights, _ = dense(rasterize(pixels.to(device), faces.to(device), size))
@@ -110,7 +110,7 @@ def test_either_winding_and_open_meshes_give_the_same_silhouette(change, device)
         front = pixels[0, faces].mean(1)[:, 2] < pixels[0, :, 2].mean()
         faces = faces[~front][:, [0, 2, 1]]  # the back alone, seen from inside
     second = rasterize(pixels.to(device), faces.to(device), size)
-    # a grid of 1/128 pixel is not symmetric: pixels at the very outline may differ
+    # a grid of 1/64 pixel is not symmetric: pixels at the very outline may differ
     differ = set(first.pixel.tolist()) ^ set(second.pixel.tolist())
     assert len(differ) <= (4 if change != "winding" else 0)
     if change != "open":
