@@ -166,6 +166,19 @@ def test_a_broken_settings_file_is_named(tmp_path):
         write_set(tmp_path)
 
 
+def test_a_set_of_another_version_is_read_but_not_completed(made, tmp_path):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / files.FOLDER
+    text = (folder / "set.json").read_text()
+    (folder / "set.json").write_text(text.replace('"version": 1', '"version": 0'))
+    assert write_set(tmp_path) == str(folder)
+    with pytest.raises(ValueError, match="another version.*remove it"):
+        true_views(folder, "0001_c1s1_000001_00.jpg", (0,))
+    (folder / "crops.csv").unlink()
+    with pytest.raises(ValueError, match="another version.*remove it"):
+        write_set(tmp_path)
+
+
 def test_true_views(folder):
     name = "0001_c1s1_000002_00.jpg"
     views = true_views(folder, name, (0, 45, 180))

@@ -20,6 +20,7 @@ from gcl.structure.render import Fragments, rasterize, shade, vertex_normals
 from . import cloth, light, places, things
 from .cameras import develop
 from .figure import Figure, Tailor
+from .patterns import Spot
 from .projection import Projection, about_pelvis
 from .scene import Scene
 
@@ -105,7 +106,7 @@ def _colours(
     values = fragments.interpolate(torch.cat((normals, figure.rest, figure.place), 2), faces)
     normal, rest, place = values.split((3, 3, 2), 1)
     groups = fragments.interpolate(tailor.groups[None], faces).unbind(1)
-    spot = cloth.Spot(
+    spot = Spot(
         image,
         tailor.part[fragments.face],
         rest,

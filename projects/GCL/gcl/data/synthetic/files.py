@@ -62,7 +62,7 @@ def write_set(
         The folder.
 
     Raises:
-        ValueError: another set is there.
+        ValueError: another set is there, or one that another version of this software began.
         OSError: the folder can not be written.
     """
     folder = os.path.join(root, FOLDER)
@@ -75,11 +75,7 @@ def write_set(
             f"{folder} holds another synthetic set ({_differences(there, settings)}): remove it or"
             " choose another folder."
         )
-    if settings.version != VERSION:
-        raise ValueError(
-            f"{folder} was begun by another version of this software and can not be completed:"
-            " remove it, it is drawn anew."
-        )
+    _check_version(folder, settings)
     shots = plan(settings)
     for path in _folders(folder):
         os.makedirs(path, exist_ok=True)
@@ -125,16 +121,26 @@ def true_views(folder: str | os.PathLike, name: str, turns: Sequence[float]) -> 
 
     Raises:
         FileNotFoundError: there is no set, or no such crop in it.
+        ValueError: another version of this software drew the set.
     """
     settings = read_settings(folder)
     if settings is None:
         raise FileNotFoundError(f"{folder} holds no synthetic set: {SETTINGS} is missing.")
+    _check_version(folder, settings)
     found = [shot.scene for shot in plan(settings) if shot.name == name]
     if not found:
         raise FileNotFoundError(f"the synthetic set in {folder} has no crop {name}.")
     with _one_thread():
         crops = photographs(_get_tailor(), [found[0].turned(t) for t in turns], settings.size).crops
     return [Image.open(io.BytesIO(_jpeg(c, found[0].camera.quality))).convert("RGB") for c in crops]
+
+
+def _check_version(folder: str | os.PathLike, settings: Settings) -> None:
+    if settings.version != VERSION:
+        raise ValueError(
+            f"{folder} was drawn by another version of this software, which drew people otherwise:"
+            " remove it, it is drawn anew."
+        )
 
 
 def _drawn(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import rings
 from .anatomy import Anatomy
-from .identity import Identity
+from .identity import TUCKED, Identity
 from .part import Body, Part, column, make_part, on_bones
 
 DRAPE = (15, 28)  # rings and corners of skirts and of what hangs from the chest
@@ -82,7 +82,7 @@ def tail(body: Body, anatomy: Anatomy, people: Sequence[Identity]) -> Part:
         flare=column(people, lambda p: p.upper.flare),
         folds=column(people, lambda p: 0.25 * p.upper.flare + 0.002),
         waves=column(people, lambda p: 5 + p.weave % 4),
-        worn=column(people, lambda p: p.upper.hem > -0.075),
+        worn=column(people, lambda p: p.upper.hem > TUCKED),
     )
 
 
@@ -145,6 +145,9 @@ def _drape(
     side = (0.5 + ring[..., :1] / 0.22).clamp(0, 1)
     side = side * side * (3 - 2 * side)
     weights = side * left[:, :, None] + (1 - side) * right[:, :, None]
+    # what is wide does not follow every step of the thighs
+    still = 0.4 * (down * flare[:, None] / 0.1).clamp(0, 1)[..., None, None]
+    weights = weights + still * (on_bones(anatomy, ring, {"root": 1.0}) - weights)
     return make_part(ring, weights, step, worn)
 
 

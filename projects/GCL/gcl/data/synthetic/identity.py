@@ -21,7 +21,10 @@ HAIRS = ("cropped", "short", "bob", "long", "ponytail", "bun", "cap")
 
 BAGS = ("none", "backpack", "shoulder", "tote")
 
-_BRIGHT = {  # colour: how often it is worn above, below, on the feet and as a bag
+TUCKED = -0.075
+"""Hems that would end higher above the hips are tucked into what is worn below."""
+
+_SHARES = {  # colour: how often it is worn above, below, on the feet and as a bag
     (0.075, 0.075, 0.085): (30, 40, 45, 45),
     (0.12, 0.15, 0.25): (16, 16, 5, 12),
     (0.26, 0.27, 0.29): (12, 12, 8, 10),
@@ -42,9 +45,9 @@ _BRIGHT = {  # colour: how often it is worn above, below, on the feet and as a b
     (0.36, 0.46, 0.60): (3, 12, 0, 0),  # denim
     (0.58, 0.66, 0.75): (1, 5, 0, 0),  # washed denim
 }
-_PALETTE = np.array(list(_BRIGHT))
+_PALETTE = np.array(list(_SHARES))
 _WORN = dict(
-    zip(("upper", "lower", "shoes", "bag"), np.array(list(_BRIGHT.values()), float).T, strict=True)
+    zip(("upper", "lower", "shoes", "bag"), np.array(list(_SHARES.values()), float).T, strict=True)
 )
 _SKINS = ((0.90, 0.72, 0.61), (0.83, 0.64, 0.51), (0.69, 0.50, 0.38), (0.50, 0.35, 0.26))
 _HAIR_COLOURS = ((0.07, 0.06, 0.06), (0.17, 0.11, 0.08), (0.36, 0.24, 0.15), (0.66, 0.54, 0.36))
@@ -62,7 +65,7 @@ class Upper:
         ease: how far the cloth stands off the trunk.
         sleeve: share of the arm that is covered, shoulder 0, wrist 1.
         sleeve_ease: how far the cloth stands off the arm.
-        hem: how far below the hip joints it ends; negative: above.
+        hem: how far below the hip joints it ends; negative: above; below TUCKED: tucked in.
         flare: by how much the hem is wider than the hips.
         opening: half the width of the open front at the waist; 0: closed.
         collar: how far the neck is covered.
@@ -156,7 +159,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
     upper, dress = _draw_upper(rng, woman)
     lower = _draw_lower(rng, woman, skin, upper if dress else None)
     if lower.skirt and upper.hem < 0.1:  # tucked in, or short
-        upper = replace(upper, hem=min(upper.hem, -0.03) - 0.02, flare=0.0)
+        upper = replace(upper, hem=min(upper.hem, -0.03) - 0.03, flare=0.0)
     bag = str(rng.choice(BAGS, p=(0.45, 0.27, 0.16, 0.12)))
     hairs = (0.02, 0.16, 0.16, 0.3, 0.22, 0.08, 0.06) if woman else (0.18, 0.7, 0, 0, 0.01, 0, 0.11)
     shoe = _worn(rng, "shoes")
