@@ -37,12 +37,14 @@ def test_made_once_and_workshop_removed(tmp_path):
         (workshop / "much").mkdir()
         (workshop / "much" / "data").write_bytes(bytes(1000))
         target.write_text("content")
+        target.chmod(0o600)
 
     path = tmp_path / "new" / "file"
     for _ in range(2):
         assert made_once(path, make) == path
         assert path.read_text() == "content"
     assert len(calls) == 1
+    assert path.stat().st_mode == (path.parent / "file.lock").stat().st_mode
     assert not calls[0].exists()
     assert {p.name for p in path.parent.iterdir()} == {"file", "file.lock"}
 

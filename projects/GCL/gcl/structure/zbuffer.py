@@ -153,9 +153,10 @@ def check_vertices(vertices: Tensor) -> None:
     # one sum instead of a test of each number: infinity and NaN stay in it
     if not math.isfinite(float(vertices.sum())):
         bad = (~torch.isfinite(vertices)).flatten(1).any(1).nonzero()[:, 0].tolist()
-        raise ValueError(
-            f"vertices has NaN or infinite coordinates in meshes {bad[:8]}: leave them out."
-        )
+        if bad:  # a sum may also overflow
+            raise ValueError(
+                f"vertices has NaN or infinite coordinates in meshes {bad[:8]}: leave them out."
+            )
 
 
 def check_device(vertices: Tensor, faces: Tensor) -> None:
