@@ -137,7 +137,9 @@ class AnnyBody:
         pose: Pose | Tensor,
         phenotype: Tensor | Mapping[str, float | Tensor] | None = None,
     ) -> BodyOutput:
-        """Args:
+        """Bodies of these shapes in these poses, standing and facing the camera.
+
+        Args:
             pose: B poses, or their rotations (B, P, 3, 3) alone.
             phenotype: (B or 1, 6) in the order of PHENOTYPES, or some of them by name (numbers or
                 (B,)); what is not given is 0.5. B poses of one person and B people in one pose are
@@ -154,7 +156,7 @@ class AnnyBody:
             raise ValueError(
                 f"{len(turns)} poses for {len(joints)} phenotypes: they must be as many, or one."
             )
-        batch = len(turns) if len(joints) == 1 else len(joints)  # either may be empty
+        batch = len(turns) if len(joints) == 1 else len(joints)
         turns = turns.expand(batch, -1, -1, -1)
         vertices, joints = vertices.expand(batch, -1, -1), joints.expand(batch, -1, -1)
         rotations = self.skeleton.rotations(turns, joints, vertices)

@@ -95,9 +95,11 @@ class SMPLBody:
         return _flip(self.model.forward_shape(self._betas(betas)).v_shaped)
 
     def __call__(self, pose: Pose | Tensor, betas: Tensor | None = None) -> BodyOutput:
-        """Args:
-        pose: B poses, or their rotations (B, P, 3, 3) alone.
-        betas: (B or 1, 10) shape coefficients; None: the average person.
+        """Bodies of these shapes in these poses, standing and facing the camera.
+
+        Args:
+            pose: B poses, or their rotations (B, P, 3, 3) alone.
+            betas: (B or 1, 10) shape coefficients; None: the average person.
 
         Raises:
             ValueError: wrong shapes, or sizes that do not go together.
@@ -105,9 +107,7 @@ class SMPLBody:
         turns = as_rotations(pose).to(self.device, torch.float32)
         betas = self._betas(betas)
         if len(turns) != len(betas) and 1 not in (len(turns), len(betas)):
-            raise ValueError(
-                f"{len(turns)} poses for {len(betas)} betas: as many, or one."
-            )
+            raise ValueError(f"{len(turns)} poses for {len(betas)} betas: as many, or one.")
         batch = len(turns) if len(betas) == 1 else len(betas)
         turns, betas = turns.expand(batch, -1, -1, -1), betas.expand(batch, -1)
         vertices = self.rest(betas)
