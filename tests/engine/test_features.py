@@ -100,3 +100,16 @@ def test_features_are_standardised_by_the_statistics_of_the_same_pass(build):
     expected = one_by_one(model, train_set, lambda m, batch: m(batch))
     torch.testing.assert_close(second, expected, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_the_neck_behind_camera_statistics_takes_those_of_all_images(build):
+    """f = (x - mean) / sqrt(variance + 1e-5) over the training images, whatever it ran on before;
+    weight 1 and bias 0."""
+    model, train_set = build(GCL__CAMERA_NORM=True)
+    features = extract_features(model, train_set.feature_loader())
+    torch.testing.assert_close(features.mean(0), torch.zeros(128), atol=1e-4, rtol=0)
+    spread = features.std(0)
+    alive = spread > 0.5  # the tiny encoder has constant features, too
+    assert alive.sum() > 20
+    torch.testing.assert_close(spread[alive], torch.ones(int(alive.sum())), atol=1e-3, rtol=0)
+    assert [norm.momentum for norm in model.heads.bottleneck] == [0.1]

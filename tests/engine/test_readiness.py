@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gcl.engine.readiness import Readiness, measure_readiness, view_weight
+from gcl.modeling.layers import RunningNorm
 from gcl.modeling.meta_arch import Views
 
 N, T = 32, 0.04
@@ -39,12 +40,19 @@ class Stub(nn.Module):
 
 
 class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.camera_norm = None
+
     def part_code(self, x):
         return x
 
-    def forward(self, x, camids):
-        assert len(camids) == len(x)
+    def pool(self, x):
         return x
+
+    def neck(self, x, camids, norm):
+        assert len(camids) == len(x)
+        return x if norm is None else norm(x)
 
 
 class Pictures:
@@ -124,6 +132,17 @@ def test_a_view_nearest_to_another_of_its_class_counts_for_the_class_only():
     assert (measured.rank1, measured.rank1_class) == (0, 1)
     outliers = measure(swapped)  # -1 is no class
     assert (outliers.rank1, outliers.rank1_class) == (0, 0)
+
+
+def test_what_all_views_share_is_no_obstacle_where_they_have_statistics_of_their_own():
+    """Views that are the rows plus one large vector: blind as they are, ready once standardised."""
+    model = Stub(torch.eye(N) + 50 * torch.randn(N))
+    assert measure_readiness(model, Pictures(), list(range(N)), T).score < 0.01
+    model.heads.camera_norm = RunningNorm(N)
+    measured = measure_readiness(model, Pictures(), list(range(N)), T)
+    assert measured.rank1 == 1
+    assert measured.score > 0.9
+    assert model.heads.camera_norm.count.item() == 0  # the originals' statistics are left alone
 
 
 def test_batches_do_not_matter_and_only_the_chosen_images_count():

@@ -47,6 +47,20 @@ def test_metrics_of_every_phase(finished):
     assert all(0 <= line["readiness/score"] <= 1 for line in lines if "readiness/score" in line)
 
 
+def test_metrics_lack_no_epoch(finished):
+    """3 steps an epoch: labels where epochs with contrast (0, 1, 4, 5) start, readiness where those
+    with a generator (2 - 5) end, mAP where phases end. The toolbox's own writer loses most."""
+    lines = runs.metrics(finished)
+
+    def iterations(key: str) -> list[int]:
+        return [line["iteration"] for line in lines if key in line]
+
+    assert iterations("labels/clusters") == [0, 3, 12, 15]
+    assert iterations("readiness/score") == [8, 11, 14, 17]
+    assert iterations("mAP") == [5, 11, 17]
+    assert iterations("total_loss") == [2, 5, 8, 11, 14, 17]
+
+
 def test_everything_that_training_needs_is_in_a_checkpoint(saved):
     for epoch, checkpoint in enumerate(saved):
         assert checkpoint["epoch"] == epoch

@@ -93,6 +93,7 @@ def test_only_original_views_in_training_move_the_statistics(tiny_cfg):
     assert not moved()
     head.train()(1 + maps, camids=camids, generated=True)
     assert not moved()
+    assert head.generated_norm.count[0].item() == 4
     head.train()(1 + maps, camids=camids)
     assert moved()
 
@@ -107,6 +108,18 @@ def test_head_standardises_pooled_features_before_the_neck(tiny_cfg):
     wanted = head.bottleneck(head.camera_norm(pooled, camids)[..., None, None])[..., 0, 0]
     assert torch.equal(head(maps, camids=camids), wanted)
     assert not torch.equal(head(maps, camids=camids), head(maps, camids=1 - camids))
+
+
+def test_a_style_that_all_generated_views_share_does_not_reach_the_embedding(tiny_cfg):
+    """Views that differ from the originals by a scale and a shift: the same embeddings."""
+    head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True)).eval()
+    pooled, camids = draw(40, 16), torch.arange(40) % 2
+    generated = 100 * pooled * torch.linspace(0.5, 2, 16) + torch.linspace(-30, 30, 16)
+    head.camera_norm.fit(pooled, camids)
+    head.generated_norm.fit(generated, camids)
+    embedded = head.neck(generated, camids, head.generated_norm)
+    torch.testing.assert_close(embedded, head.neck(pooled, camids), rtol=0.01, atol=0.01)
+    assert (head.neck(generated, camids) - embedded).abs().min() > 0.1
 
 
 def test_camera_norm_without_camids_is_an_error_that_says_so(tiny_cfg):

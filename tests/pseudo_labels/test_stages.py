@@ -1,5 +1,7 @@
 """The parts alone: Jaccard distance, the rho rule, DBSCAN."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,11 @@ from scipy import sparse
 from sklearn.cluster import DBSCAN
 
 from gcl.pseudo_labels import (
+    Limit,
     SparseDistance,
     dbscan,
     estimate_eps,
+    jaccard,
     jaccard_distance,
     kernels_numba,
     kernels_numpy,
@@ -95,11 +99,12 @@ def test_numpy_kernels_equal_the_compiled_ones_bit_for_bit(n, k):
     indptr = np.concatenate([[0], np.cumsum(counts)])
     by_column = same("columns", indptr, indices, data)
     starts, _ = same("upper_starts", indptr, indices, by_column[0])
-    for at_once in (kernels_numpy.PAIRS_AT_ONCE, 50):
+    for at_once, below in itertools.product((kernels_numpy.PAIRS_AT_ONCE, 50), (2, 0.7)):
         ref.PAIRS_AT_ONCE, before = at_once, ref.PAIRS_AT_ONCE
-        args = (indptr, indices, data, starts, *by_column, a, b)
+        args = (indptr, indices, data, starts, *by_column, np.float32(below), a, b)
         got, want = jit.jaccard_rows(*args), ref.jaccard_rows(*args)
         ref.PAIRS_AT_ONCE = before
+        assert (got[1] < below).all()
         rows = [np.repeat(np.arange(b - a), r[2]) for r in (got, want)]
         tables = [
             sparse.coo_matrix((r[1] + 1, (row, r[0])), shape=(b - a, n)).toarray()
@@ -155,6 +160,45 @@ def test_eps_equals_a_sort_of_the_dense_matrix(n, rho, zero_rule, seed):
     matrix[upper[0][listed], upper[1][listed]] = values
     expected = rho_rule(np.minimum(matrix, matrix.T), rho, zero_rule)
     assert estimate_eps(pairs(values), n, rho, zero_rule) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(2, 60),
+    st.floats(1e-4, 0.5) | st.floats(1, 10),
+    st.sampled_from(["stable", "peers"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_limit_drops_only_what_eps_and_dbscan_do_not_need(n, rho, zero_rule, seed):
+    """Lists shortened on the way give the same eps, and hold every pair within it."""
+    rng = np.random.default_rng(seed)
+    values = np.sort(pairs(rng.choice([0, 6e-8, 1e-6, 0.3], n * (n - 1) // 2) + rng.random()))
+    values = np.minimum(rng.permutation(values * rng.random(len(values)).astype(np.float32)), 1)
+    limit, kept = Limit(n, None, rho, zero_rule), []
+    for part in np.array_split(values, 5):
+        kept.append(part[part < limit.value])
+        limit.add(kept[-1])
+    kept = np.concatenate(kept)
+    eps = estimate_eps(values, n, rho, zero_rule)
+    assert estimate_eps(kept, n, rho, zero_rule) == eps
+    assert (kept <= eps).sum() == (values <= eps).sum()
+
+
+def test_a_limit_bounds_the_pairs_and_changes_no_label(monkeypatch):
+    monkeypatch.setattr(jaccard, "STEP", 32)
+    x = people(600, 16, seed=5)
+    limit = Limit(600, None, 3, "stable")
+    rows = unit_rows(x)
+    neighbours = nearest_neighbours(rows, 30)
+    everything = jaccard_distance(rows, neighbours)
+    limited = jaccard_distance(rows, neighbours, limit=limit)
+    assert 900 <= len(limited.data) < len(everything.data) / 3  # 3 neighbours: 900 pairs
+    eps = estimate_eps(everything.data, 600, 3)
+    assert estimate_eps(limited.data, 600, 3) == eps
+    np.testing.assert_array_equal(dbscan(limited, eps), dbscan(everything, eps))
+    fixed = jaccard_distance(rows, neighbours, limit=Limit(600, 0.25, 3, "stable"))
+    assert len(fixed.data) == (everything.data <= 0.25).sum()
+    np.testing.assert_array_equal(dbscan(fixed, 0.25), dbscan(everything, 0.25))
 
 
 def test_a_share_of_many_pairs_warns():

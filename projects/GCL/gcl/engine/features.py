@@ -13,7 +13,7 @@ from torch import Tensor
 def extract_features(model, loader) -> Tensor:
     """Embeddings of the loader's images in order, (N, D) on the model's device, on every rank.
 
-    With GCL.CAMERA_NORM the cameras' statistics are measured first, from the same pass.
+    With GCL.CAMERA_NORM the head's statistics are measured first, from the same pass.
     """
     with inference_context(model):
         pooled, camids = [], []
@@ -23,8 +23,7 @@ def extract_features(model, loader) -> Tensor:
         gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
         pooled = torch.cat([part[0] for part in gathered]).to(model.device)
         camids = torch.cat([part[1] for part in gathered]).to(model.device)
-        if model.heads.camera_norm is not None:
-            model.heads.camera_norm.fit(pooled, camids)
+        model.heads.measure(pooled, camids)
         return torch.cat(
             [
                 model.heads.neck(p, c)

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import torch
-from fastreid.engine.hooks import EvalHook
+from fastreid.engine.hooks import EvalHook, PeriodicWriter
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
@@ -41,6 +41,9 @@ class PhaseHook(HookBase):
 
     def before_epoch(self) -> None:
         trainer = self.trainer
+        # The toolbox moves the storage on in the first step only: what hooks log before that would
+        # count as the epoch before, which has been written, and be lost.
+        trainer.storage.iter = trainer.iter
         place = trainer.plan.place(trainer.epoch)
         seed_all_rng(seed_of(trainer.state.seed, trainer.epoch, comm.get_rank()))
         model = trainer.gcl
@@ -259,6 +262,18 @@ class PhaseEvalHook(EvalHook):
 
     def after_train(self) -> None:
         del self._func  # the last epoch ends a phase, so it has been evaluated
+
+
+class EpochWriter(PeriodicWriter):
+    """The toolbox's writers, but nothing is written of an epoch's last step before its end.
+
+    A writer takes what an iteration has logged only once. The toolbox writes every 200 steps and
+    after the last of all, so that the evaluation of an epoch that ends there would never be seen.
+    """
+
+    def after_step(self) -> None:
+        if (self.trainer.iter + 1) % self.trainer.iters_per_epoch:
+            super().after_step()
 
 
 def spread(indices: list[int], count: int) -> list[int]:

@@ -7,6 +7,7 @@ guess among them, 1 when it recognises it without doubt.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -36,12 +37,14 @@ def measure_readiness(
     """Readiness over the images ``indices`` of ``dataset``, each in one turned view, the same every
     time.
 
+    With GCL.CAMERA_NORM they are standardised by their own statistics, from the same pass.
+
     Args:
         model: the GCL model; its bank must be filled.
         dataset: :class:`~gcl.data.view_dataset.ViewDataset` with structures.
     """
     bank = model.bank
-    losses, own_hits, class_hits = [], [], []
+    pooled, rows, camids = [], [], []
     with inference_context(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for start in range(0, len(indices), batch_size):
@@ -50,17 +53,21 @@ def measure_readiness(
             s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
             code = model.heads.part_code(model.backbone(x))
             views = model.draw(x, code, s_ori, s_new)
-            f_new = model.heads(views.map_new, camids=batch["camids"])
-            rows = batch["indices"].to(model.device)
-            losses.append(
-                own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature)
-            )
-            nearest = (torch.nn.functional.normalize(f_new, dim=1) @ bank.features.T).argmax(1)
-            own_hits.append(nearest == rows)
-            same_class = (bank.labels[nearest] == bank.labels[rows]) & (bank.labels[rows] >= 0)
-            class_hits.append((nearest == rows) | same_class)
-    loss = torch.cat(losses).mean().item()
-    labels = bank.labels[torch.as_tensor(indices, device=bank.labels.device)]
+            pooled.append(model.heads.pool(views.map_new))
+            rows.append(batch["indices"].to(model.device))
+            camids.append(batch["camids"].to(model.device))
+        pooled, rows, camids = map(torch.cat, (pooled, rows, camids))
+        norm = None
+        if model.heads.camera_norm is not None:
+            norm = copy.deepcopy(model.heads.camera_norm)
+            norm.fit(pooled, camids)
+        f_new = model.heads.neck(pooled, camids, norm)
+    losses = own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature)
+    nearest = (torch.nn.functional.normalize(f_new, dim=1) @ bank.features.T).argmax(1)
+    own_hits = nearest == rows
+    same_class = (bank.labels[nearest] == bank.labels[rows]) & (bank.labels[rows] >= 0)
+    loss = losses.mean().item()
+    labels = bank.labels[rows]
     own_class = (labels[:, None] == bank.labels).sum(1)
     negatives = len(bank.labels) - torch.where(labels >= 0, own_class, 1)
     chance = negatives.float().log1p().mean().item()
@@ -70,8 +77,8 @@ def measure_readiness(
         score,
         loss,
         chance,
-        torch.cat(own_hits).float().mean().item(),
-        torch.cat(class_hits).float().mean().item(),
+        own_hits.float().mean().item(),
+        (own_hits | same_class).float().mean().item(),
     )
     return comm.all_gather(measured)[0]  # one opinion for all ranks
 

@@ -14,6 +14,7 @@ from gcl.modeling import GCL
 
 from .checkpoint import AtomicCheckpointer, BankState, TrainingState
 from .hooks import (
+    EpochWriter,
     LoaderHook,
     MemoryHook,
     PhaseEvalHook,
@@ -134,12 +135,14 @@ class GCLTrainer(DefaultTrainer):
             self._last_eval_results = self.test(self.cfg, self.model)
             return self._last_eval_results
 
-        toolbox = [
-            PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate)
-            if isinstance(hook, hooks.EvalHook)
-            else hook
-            for hook in super().build_hooks()
-        ]
+        def ours(hook):
+            if isinstance(hook, hooks.EvalHook):
+                return PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate)
+            if isinstance(hook, hooks.PeriodicWriter):
+                return EpochWriter(hook._writers, hook._period)
+            return hook
+
+        toolbox = [ours(hook) for hook in super().build_hooks()]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
         start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
         end = [MemoryHook(), StatisticsHook(), ReadinessHook(self.cfg)]

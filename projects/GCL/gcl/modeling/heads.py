@@ -5,10 +5,11 @@ Shapes: B batch, D embedding, P stripes, C channels of the backbone's last map.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
-from torch import Tensor
+from torch import Tensor, nn
 
 from .layers import RunningNorm
 
@@ -29,9 +30,12 @@ class IdentityHead(EmbeddingHead):
         self.weight.requires_grad_(False)
         self.num_parts = cfg.GCL.GENERATOR.NUM_PARTS
         feat_dim = cfg.MODEL.BACKBONE.FEAT_DIM
-        self.camera_norm = (
-            RunningNorm(feat_dim, groups=MAX_CAMERAS) if cfg.GCL.CAMERA_NORM else None
-        )
+        # Generated views have statistics of their own: to E_id their style is one more camera, and
+        # measured by the originals' statistics all of them look alike.
+        self.camera_norm = self.generated_norm = None
+        if cfg.GCL.CAMERA_NORM:
+            self.camera_norm = RunningNorm(feat_dim, groups=MAX_CAMERAS)
+            self.generated_norm = RunningNorm(feat_dim, groups=MAX_CAMERAS)
         self.embedding_dim = cfg.MODEL.HEADS.EMBEDDING_DIM or feat_dim
 
     def forward(
@@ -46,24 +50,51 @@ class IdentityHead(EmbeddingHead):
         Args:
             targets: not used; the toolbox passes them.
             camids: (B,) cameras, needed when the head standardises by camera.
-            generated: the images are generated views, which the cameras' statistics do not follow.
+            generated: the images are generated views, standardised apart from the cameras' images.
         """
         pooled = self.pool(features)
-        if self.camera_norm is not None and self.training and not generated:
-            self.camera_norm.follow(pooled, camids)
-        return self.neck(pooled, camids)
+        norm = self.generated_norm if generated else self.camera_norm
+        if norm is not None and self.training:
+            norm.follow(pooled, camids)
+        return self.neck(pooled, camids, norm)
 
     def pool(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C)."""
         return self.pool_layer(features).flatten(1)
 
-    def neck(self, pooled: Tensor, camids: Tensor | None = None) -> Tensor:
-        """(B, C) -> (B, D); ``camids`` (B,) are needed when the head standardises by camera."""
+    def neck(
+        self, pooled: Tensor, camids: Tensor | None = None, norm: RunningNorm | None = None
+    ) -> Tensor:
+        """(B, C) -> (B, D); ``camids`` (B,) are needed when the head standardises by camera.
+
+        ``norm``: the statistics for that; None: the cameras'.
+        """
         if self.camera_norm is not None:
             if camids is None:
                 raise ValueError("GCL.CAMERA_NORM is on, but the batch has no 'camids'")
-            pooled = self.camera_norm(pooled, camids)
+            pooled = (norm or self.camera_norm)(pooled, camids)
         return self.bottleneck(pooled[..., None, None]).flatten(1)
+
+    @torch.no_grad()
+    def measure(self, pooled: Tensor, camids: Tensor) -> None:
+        """Take the cameras' statistics, and the neck's behind them, from all training images:
+        pooled (N, C), camids (N,). Nothing to do without camera-wise standardisation.
+
+        Batch norm's own running statistics are an average over few, small P x K batches. Behind
+        standardised features that is mostly noise, of a size that moves mAP by points.
+        """
+        if self.camera_norm is None:
+            return
+        self.camera_norm.fit(pooled, camids)
+        norms = [m for m in self.bottleneck if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        mode, momenta = self.bottleneck.training, [norm.momentum for norm in norms]
+        self.bottleneck.train()
+        for norm in norms:
+            norm.momentum = 1.0  # one batch of all images replaces what was
+        self.bottleneck(self.camera_norm(pooled, camids)[..., None, None])
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.bottleneck.train(mode)
 
     def part_code(self, features: Tensor) -> Tensor:
         """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C)."""

@@ -8,13 +8,14 @@ Needs numpy, scipy, torch; numba and faiss make it faster. Imports nothing else 
 """
 
 from .dbscan import dbscan
-from .eps import estimate_eps
+from .eps import Limit, estimate_eps
 from .features import unit_rows
 from .jaccard import SparseDistance, jaccard_distance
 from .labeler import PseudoLabeler, PseudoLabels
 from .neighbours import Neighbours, nearest_neighbours
 
 __all__ = [
+    "Limit",
     "Neighbours",
     "PseudoLabeler",
     "PseudoLabels",

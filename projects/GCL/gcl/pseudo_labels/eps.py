@@ -7,6 +7,7 @@ Shapes: `N` images, `P` listed pairs.
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import numpy as np
@@ -32,6 +33,38 @@ def check_eps(eps: float) -> np.float32:
     return value
 
 
+class Limit:
+    """A distance from which on no pair can matter any more: listing those below it is enough.
+
+    The rho rule averages the `take` smallest counted distances and DBSCAN looks no further than
+    that average, so what exceeds the `take` smallest of the pairs seen so far is not needed. That
+    bounds the memory of the pairs by rho instead of by how crowded the neighbourhoods are.
+
+    Attributes:
+        value: float32; pairs below it are needed. Falls while distances are added.
+    """
+
+    def __init__(self, n: int, eps: float | None, rho: float, zero_rule: str) -> None:
+        """Arguments as in `PseudoLabeler`, for `n` images."""
+        self._fixed = eps is not None
+        self.value = np.nextafter(check_eps(eps), np.float32(1)) if self._fixed else np.float32(2)
+        self._take = _take(rho, n, n * (n - 1) // 2)
+        self._low = _lowest_counted(zero_rule)
+        self._bins = np.zeros(1 << 16, np.int64)
+        self._lock = threading.Lock()
+
+    def add(self, distances: np.ndarray) -> None:
+        """Take note of (P,) float32 distances of further pairs; from any thread."""
+        if self._fixed:
+            return
+        bins = _histogram(distances, self._low)
+        with self._lock:
+            self._bins += bins
+            counted = np.cumsum(self._bins)
+            if counted[-1] >= self._take:
+                self.value = _upper_edge(np.searchsorted(counted, self._take))
+
+
 def estimate_eps(
     distances: np.ndarray, n: int, rho: float = 2e-3, zero_rule: str = "stable"
 ) -> np.float32:
@@ -39,7 +72,8 @@ def estimate_eps(
 
     Args:
         distances: (P,) float32, the listed pairs of this rank (all ranks together: each pair once).
-            The n (n - 1) / 2 - P pairs that are not listed have distance 1 and count.
+            The n (n - 1) / 2 - P pairs that are not listed have distance 1 and count; where a
+            `Limit` shortened the list, they are more than are averaged.
         n: number of images.
         rho: below 1, a share of the counted pairs; 1 or more, a number of neighbours per image,
             i.e. rho * n / 2 pairs (each pair serves two images).
@@ -68,7 +102,7 @@ def estimate_eps(
             stacklevel=2,
         )
     stable = zero_rule == "stable"
-    low = STABLE_ZERO if stable else np.nextafter(np.float32(0), np.float32(1))
+    low = _lowest_counted(zero_rule)
     ranks = Ranks()
     bins = ranks.total(_histogram(distances, low))
     listed = int(bins.sum())
@@ -76,9 +110,7 @@ def estimate_eps(
     pairs = n * (n - 1) // 2 - dropped
     if pairs <= 0:
         return STABLE_ZERO if stable else np.float32(0)
-    # Rounding half to even as np.round does, which is what the published code uses.
-    take = int(np.round(rho * pairs)) if rho < 1 else int(np.round(rho * n / 2))
-    take = min(max(take, 1), pairs)
+    take = _take(rho, n, pairs)
     smallest = _smallest(distances, low, min(take, listed), bins, ranks)
     if stable:
         eps = np.float32((smallest.sum(dtype=np.float64) + (take - len(smallest))) / take)
@@ -93,6 +125,22 @@ def check_rule(rho: float, zero_rule: str) -> None:
         raise ValueError(f"rho must be above 0, not {rho}.")
     if zero_rule not in ZERO_RULES:
         raise ValueError(f"zero_rule must be one of {', '.join(ZERO_RULES)}; got {zero_rule!r}.")
+
+
+def _lowest_counted(zero_rule: str) -> np.float32:
+    return STABLE_ZERO if zero_rule == "stable" else np.nextafter(np.float32(0), np.float32(1))
+
+
+def _take(rho: float, n: int, pairs: int) -> int:
+    """How many distances are averaged when `pairs` count."""
+    # Rounding half to even as np.round does, which is what the published code uses.
+    take = int(np.round(rho * pairs)) if rho < 1 else int(np.round(rho * n / 2))
+    return min(max(take, 1), pairs)
+
+
+def _upper_edge(last: int) -> np.float32:
+    """The smallest float32 above the values of bin `last`."""
+    return np.array([(last + 1) << BIN_SHIFT], np.uint32).view(np.float32)[0]
 
 
 def _histogram(distances: np.ndarray, low: np.float32) -> np.ndarray:
@@ -113,8 +161,7 @@ def _smallest(
     """
     if count == 0:
         return np.empty(0, np.float32)
-    last = np.searchsorted(np.cumsum(bins), count)
-    below = np.array([(last + 1) << BIN_SHIFT], np.uint32).view(np.float32)[0]
+    below = _upper_edge(np.searchsorted(np.cumsum(bins), count))
     kept = [part[(part >= low) & (part < below)] for part in _parts(distances)]
     return np.sort(ranks.gather(np.concatenate([np.empty(0, np.float32), *kept])))[:count]
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from .backend import kernels
+from .eps import Limit
 from .neighbours import Neighbours
 from .scores import pair_dots
 from .sharding import Ranks, even_bounds, join, map_rows, work_bounds
@@ -31,7 +32,7 @@ STEP = 1024  # rows a task: small enough to bound the buffers, large enough to h
 @dataclass(frozen=True)
 class SparseDistance:
     """Upper triangle of a symmetric (N, N) distance: pairs (i, j), i < j, that are not listed have
-    distance exactly 1; listed ones may be 0.
+    distance exactly 1 (with a `Limit`, at least its value); listed ones may be 0.
 
     indptr (n + 1,) int64, indices (P,) int32 and data (P,) float32 hold rows first_row, ...,
     first_row + n - 1 (all N rows in a single process). Indices of a row are not sorted.
@@ -56,6 +57,7 @@ def jaccard_distance(
     k2: int = 6,
     *,
     published_weights: bool = False,
+    limit: Limit | None = None,
 ) -> SparseDistance:
     """Jaccard distance of all pairs that share a neighbour; this rank's rows of it.
 
@@ -67,6 +69,8 @@ def jaccard_distance(
         k2: rows averaged in step 4; 1 skips it.
         published_weights: step 3 by the two float32 torch operations of the published code, row by
             row, instead of float64. Slower; for bit-for-bit comparisons only.
+        limit: leaves out pairs that the labels can not depend on, which saves memory; None lists
+            all.
     """
     rank = neighbours.index
     n = len(rank)
@@ -104,17 +108,16 @@ def jaccard_distance(
     colptr, rows, values = run.columns(indptr, indices, data)
     starts, work = run.upper_starts(indptr, indices, colptr)
     a, b = ranks.range_of(work_bounds(work, ranks.world))
+
+    def distances(i: int, j: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        below = np.float32(2) if limit is None else limit.value
+        part = run.jaccard_rows(indptr, indices, data, starts, colptr, rows, values, below, i, j)
+        if limit is not None:
+            limit.add(part[1])
+        return part
+
     pair_indices, pair_data, counts = join(
-        map_rows(
-            lambda i, j: run.jaccard_rows(
-                indptr, indices, data, starts, colptr, rows, values, i, j
-            ),
-            a,
-            b,
-            threads,
-            STEP,
-        ),
-        (np.int32, np.float32, np.int64),
+        map_rows(distances, a, b, threads, STEP), (np.int32, np.float32, np.int64)
     )
     return SparseDistance(_pointers(counts), pair_indices, pair_data, n, a)
 

@@ -232,8 +232,9 @@ def upper_starts(indptr, indices, colptr):
 
 
 @jit
-def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
-    """Distances of pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts).
+def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, below, a, b):
+    """Distances less than `below` of pairs (i, j), i in a..b, j > i, that share an entry:
+    (indices, data, counts).
 
     A dense row of sums and a list of the touched columns; the float32 sums run over ascending
     columns whatever the range a..b is. j is in order of first touch, not ascending.
@@ -264,11 +265,13 @@ def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
             j = touched[p]
             s = acc[j]
             acc[j] = F32(0)
-            oj[n] = j
             # rounding can take the sum of the minima a little above 1
-            od[n] = max(F32(0), F32(1) - s / (F32(2) - s))
-            n += 1
-        counts[i - a] = m
+            d = max(F32(0), F32(1) - s / (F32(2) - s))
+            if d < below:
+                oj[n] = j
+                od[n] = d
+                n += 1
+                counts[i - a] += 1
     return oj[:n].copy(), od[:n].copy(), counts
 
 

@@ -104,8 +104,9 @@ def upper_starts(indptr, indices, colptr):
     return starts, total[indptr[1:]] - total[indptr[:-1]]
 
 
-def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
-    """Distances of pairs (i, j), i in a..b, j > i, that share an entry: (indices, data, counts)."""
+def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, below, a, b):
+    """Distances less than `below` of pairs (i, j), i in a..b, j > i, that share an entry:
+    (indices, data, counts)."""
     n = len(indptr) - 1
     first, last = indptr[a], indptr[b]
     length = colptr[indices[first:last].astype(np.int64) + 1] - starts[first:last]
@@ -126,8 +127,10 @@ def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, a, b):
         pairs, where = np.unique(key, return_inverse=True)
         sums = np.zeros(len(pairs), np.float32)
         np.add.at(sums, where, smaller)  # sequential: ascending columns, as the compiled loop
+        distance = np.maximum(np.float32(0), 1 - sums / (2 - sums))
+        pairs, distance = pairs[distance < below], distance[distance < below]
         indices_out.append((pairs % n).astype(np.int32))
-        data_out.append(np.maximum(np.float32(0), 1 - sums / (2 - sums)))
+        data_out.append(distance)
         counts += np.bincount(pairs // n - a, minlength=b - a)
     empty = np.empty(0, np.float32)
     return (

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from .kernels_numba import F32, I32, I64, jit, jit_reordered
+from .kernels_numba import F32, F64, I32, I64, jit, jit_reordered
 from .scores import GRID, INDEX_BITS, LOWEST_KEY
 
 LANES = 64
@@ -130,11 +130,20 @@ def select(scores, first, k, margin, table, order, index, count, bars, a, b):
 
 
 @jit_reordered
-def _dot(u, v):
-    acc = 0.0
-    for e in range(len(u)):
-        acc += np.float64(u[e]) * np.float64(v[e])
-    return acc
+def _dots(x, i, j, out):
+    """out[p] = <x[i], x[j[p]]> in float64, a multiple of four: reading far-apart rows side by side
+    hides how long memory takes to answer."""
+    u = x[i]
+    for p in range(0, len(j), 4):
+        v0, v1, v2, v3 = x[j[p]], x[j[p + 1]], x[j[p + 2]], x[j[p + 3]]
+        s0 = s1 = s2 = s3 = 0.0
+        for e in range(len(u)):
+            w = F64(u[e])
+            s0 += w * F64(v0[e])
+            s1 += w * F64(v1[e])
+            s2 += w * F64(v2[e])
+            s3 += w * F64(v3[e])
+        out[p], out[p + 1], out[p + 2], out[p + 3] = s0, s1, s2, s3
 
 
 @jit
@@ -144,6 +153,8 @@ def decide(x, query, names, k, margin, table, order, index, count, out_index, ou
     query (B,) and names (columns,) are the images' numbers.
     """
     keys = np.empty(order.shape[1], I64)
+    images = np.empty(order.shape[1] + 4, I32)
+    dots = np.empty(order.shape[1] + 4, F64)
     for r in range(a, b):
         if count[r] < 0:
             continue
@@ -151,17 +162,20 @@ def decide(x, query, names, k, margin, table, order, index, count, out_index, ou
         if n > k:
             n, bar = _compress(order[r], index[r], n, k, margin, table)
         i = query[r]
+        images[n : n + 4] = i  # its own product, and up to a multiple of four
         for p in range(n):
-            j = names[index[r, p]]
-            if j == i:
+            images[p] = names[index[r, p]]
+        whole = n // 4 * 4 + 4
+        _dots(x, i, images[:whole], dots[:whole])
+        for p in range(n):
+            if images[p] == i:
                 keys[p] = LOWEST_KEY
             else:
-                score = I64(np.rint(_dot(x[i], x[j]) * _GRID))
-                keys[p] = (score << INDEX_BITS) | (_MASK - j)
+                keys[p] = (I64(np.rint(dots[p] * _GRID)) << INDEX_BITS) | (_MASK - images[p])
         keys[:n].sort()
         out_index[r, 0] = i
-        out_dots[r, 0] = np.rint(_dot(x[i], x[i]) * _GRID) / _GRID
+        out_dots[r, 0] = np.rint(dots[n] * _GRID) / _GRID
         for p in range(1, k):
             key = keys[n - p]
             out_index[r, p] = I32(_MASK - (key & _MASK))
-            out_dots[r, p] = np.float64(key >> INDEX_BITS) / _GRID
+            out_dots[r, p] = F64(key >> INDEX_BITS) / _GRID

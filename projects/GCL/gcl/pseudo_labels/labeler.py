@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .dbscan import dbscan
-from .eps import check_eps, check_rule, estimate_eps
+from .eps import Limit, check_eps, check_rule, estimate_eps
 from .features import unit_rows
 from .jaccard import jaccard_distance
 from .neighbours import check_method, nearest_neighbours
@@ -95,7 +95,12 @@ class PseudoLabeler:
         neighbours = nearest_neighbours(x, self.k1, method=self.knn)
         done("knn")
         distance = jaccard_distance(
-            x, neighbours, self.k1, self.k2, published_weights=self.zero_rule == "peers"
+            x,
+            neighbours,
+            self.k1,
+            self.k2,
+            published_weights=self.zero_rule == "peers",
+            limit=Limit(len(x), self.eps, self.rho, self.zero_rule),
         )
         done("jaccard")
         if self.eps is None:

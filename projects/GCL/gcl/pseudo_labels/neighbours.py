@@ -26,7 +26,7 @@ from .search import Search, compiled_search, faiss_search, torch_search
 from .sharding import Ranks, even_bounds
 
 METHODS = ("auto", "torch", "faiss", "ivf")
-QUERY_ROWS = 512  # with search.DATABASE_ROWS, scores that fit a CPU's cache
+QUERY_ROWS = 2048  # see search.DATABASE_ROWS
 GPU_QUERY_ROWS = 4096
 BFLOAT16_ROWS = 4096  # below, the whole search takes less time than finding out what is faster
 

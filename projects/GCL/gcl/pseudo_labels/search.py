@@ -22,8 +22,8 @@ from .sharding import map_rows
 
 Search = Callable[[torch.Tensor, torch.Tensor | None, np.ndarray, np.ndarray], None]
 
-DATABASE_ROWS = 4096  # 512 x 4096 scores stay in the cache between product and selection
-TORCH_DATABASE_ROWS = 65536
+DATABASE_ROWS = 2048  # with QUERY_ROWS, scores that stay near the cores until they are selected
+TORCH_DATABASE_ROWS = 32768
 # Candidates beyond k: float32 misorders only near-ties, bfloat16 needs room for its coarse steps.
 SPARE = {torch.float32: 4, torch.bfloat16: 34}
 LIST = 1024  # capacity of a compiled row; half of it may lie within the margin
@@ -63,6 +63,15 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
     x_rows, table = x.numpy(), kernels_search.BFLOAT16_VALUES
     finer = _finer(x, low, k, compiled_search)
     everything = np.arange(len(x), dtype=np.int32)
+    block = low.new_empty(0)  # kept: memory fresh from the system costs more than writing to it
+
+    def products(query, base):
+        nonlocal block
+        size = len(query) * len(base)
+        if len(block) < size:
+            block = low.new_empty(size)
+        scores = block[:size].view(len(query), len(base))
+        return torch.mm(query, base.T, out=scores)
 
     def search(rows, columns, index, similarity):
         base = low if columns is None else low[columns]
@@ -72,7 +81,7 @@ def compiled_search(x: torch.Tensor, low: torch.Tensor, k: int) -> Search | None
         count, bars = np.zeros(size, np.int64), np.full(size, lowest, dtype)
         query, share = _padded(low[rows]), -(-size // threads)
         for c in range(0, len(base), DATABASE_ROWS):
-            scores = query @ base[c : c + DATABASE_ROWS].T
+            scores = products(query, base[c : c + DATABASE_ROWS])
             scores = (scores if dtype == np.float32 else scores.view(torch.int16)).numpy()
             select = functools.partial(
                 kernels_search.select, scores, c, k, margin, table, order, found, count, bars
