@@ -99,6 +99,13 @@ class Anatomy:
         return 0.5 * (above + below)
 
 
+def hairline(y: Tensor, nose: Tensor, top: Tensor) -> Tensor:
+    """Height above which a head bears hair, ``y`` metres to the back: high at the forehead, low in
+    the nape. ``nose`` and ``top`` are heights of that name."""
+    back = ((y - (nose - 0.06)) / 0.13).clamp(0, 1)
+    return top - 0.055 - 0.135 * back
+
+
 def _average(weights: Tensor, z: Tensor, levels: Tensor, which: Tensor) -> Tensor:
     """(L, J) mean weights of the vertices ``which`` about each of the levels."""
     near = torch.exp(-0.5 * ((z[None] - levels[:, None]) / 0.03) ** 2) * which + 1e-12 * which

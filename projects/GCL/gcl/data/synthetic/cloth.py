@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .anatomy import hairline
 from .figure import PARTS
-from .identity import BAGS, HAIRS, TUCKED, Identity
+from .identity import BAGS, TUCKED, Identity
 from .patterns import Of, Spot, front_of, pattern, put, seam
 
 WAVES = 6
@@ -116,12 +117,10 @@ def _face(of: Of, spot: Spot, colour: Tensor, head: Tensor) -> Tensor:
     """Hair or cap, brows, eyes and mouth: a dark smudge each at this size."""
     x, y, z = spot.rest.unbind(1)
     h = spot.heights
-    top = h["top"]
-    nose = h["nose"]
-    side = 0.055 * ((x.abs() - 0.03) / 0.04).clamp(0, 1)  # hair comes down at the temples
-    back = ((y - (nose - 0.06)) / 0.13).clamp(0, 1)
-    line = top - 0.055 - back * 0.135 - side * 0.4
-    hair = head & (z > line)
+    top, nose = h["top"], h["nose"]
+    temples = 0.022 * ((x.abs() - 0.03) / 0.04).clamp(0, 1)
+    line = hairline(y, nose, top)
+    hair = head & (z > line - temples)
     eye_line = top - 0.118
     front = head & (y < nose - 0.03)
     eyes = front & ((x.abs() - 0.032).abs() < 0.017) & ((z - eye_line).abs() < 0.007)
@@ -132,8 +131,10 @@ def _face(of: Of, spot: Spot, colour: Tensor, head: Tensor) -> Tensor:
     colour = put(colour, brows, 0.4 * colour + 0.5 * hair_colour)
     colour = put(colour, mouth, colour * torch.tensor([0.72, 0.5, 0.5]))
     colour = put(colour, hair, hair_colour)
-    cap = of(lambda p: HAIRS.index(p.hair) == HAIRS.index("cap")) > 0
-    return put(colour, head & cap & (z > top - 0.075 - 0.03 * back), of.colour(lambda p: p.hat))
+    cap = of(lambda p: p.hair == "cap") > 0
+    return put(
+        colour, head & cap & (z > top - 0.075 - 0.03 * (y > nose)), of.colour(lambda p: p.hat)
+    )
 
 
 def _bag(of: Of, spot: Spot, colour: Tensor, bag: Tensor, trunk: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import rings
-from .anatomy import Anatomy
+from .anatomy import Anatomy, hairline
 from .identity import TUCKED, Identity
 from .part import Body, Part, column, make_part, on_bones
 
@@ -45,7 +45,7 @@ def clothed_body(body: Body, anatomy: Anatomy, people: Sequence[Identity]) -> Pa
     volume = column(people, lambda p: p.hair_volume)[:, None]
     flat = column(people, lambda p: p.hair == "cropped")[:, None]
     volume = torch.where(flat > 0, 0.004, volume)
-    scalp = (share["head"] > 0.5) & (z > hairline(body, anatomy))
+    scalp = (share["head"] > 0.5) & (z > hairline(body.rest[..., 1], marks["nose"], marks["top"]))
     grow = torch.where(scalp, volume, grow)
     boot = column(people, lambda p: p.boot)[:, None]
     shaft = marks["ankle"] + boot * (marks["knee"] - marks["ankle"])
@@ -57,14 +57,6 @@ def clothed_body(body: Body, anatomy: Anatomy, people: Sequence[Identity]) -> Pa
         anatomy.weights.expand(len(people), -1, -1),
         place.expand(len(people), -1, -1),
     )
-
-
-def hairline(body: Body, anatomy: Anatomy) -> Tensor:
-    """(B, V) height above which a vertex of the head would bear hair: high on the forehead, low
-    in the nape."""
-    nose = body.heads[:, anatomy.bone("head"), 1][:, None]
-    back = ((body.rest[..., 1] - (nose - 0.06)) / 0.13).clamp(0, 1)
-    return body.marks["top"][:, None] - 0.055 - back * 0.135
 
 
 def tail(body: Body, anatomy: Anatomy, people: Sequence[Identity]) -> Part:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 def tube_faces(rings: int, corners: int, first: int = 0) -> Tensor:
     """(F, 3) triangles of a closed tube whose vertices, ring by ring and then one for each end, are
-    numbered from ``first``. They face outwards when corners turn counter-clockwise seen from the
-    first ring's end towards which rings do not go."""
+    numbered from ``first``. They face outwards when corners turn counter-clockwise seen from
+    beyond the first ring."""
     i = torch.arange(rings - 1)[:, None] * corners
     k = torch.arange(corners)
     after = (k + 1) % corners
