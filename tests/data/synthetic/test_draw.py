@@ -228,6 +228,21 @@ def test_the_side_to_the_sun_is_brighter():
     torch.testing.assert_close(turned[:2], torch.stack((left, right)))
 
 
+@pytest.mark.parametrize("size", [(64, 32), (128, 64), (256, 128), (100, 61)])
+def test_a_camera_makes_of_a_larger_crop_the_same_picture(size):
+    """A grey edge comes out as blurred, in shares of the crop, whatever its size."""
+    camera = draw_camera(np.random.default_rng((1, 0)))
+    camera = replace(camera, noise=0.0, sharpening=0.0, rows=64.0)
+    edge = np.repeat((np.arange(size[0]) > size[0] / 2)[:, None, None], size[1], 1) * np.ones(3)
+    picture = develop(0.2 + 0.4 * edge, camera, np.random.default_rng(0))
+    assert picture.shape == (*size, 3)
+    column = picture[:, size[1] // 2, 1].astype(float)
+    rise = np.diff(column) / (column[-1] - column[0])
+    at = (np.arange(len(rise)) + 1) / size[0]
+    width = np.sqrt((rise * (at - (rise * at).sum()) ** 2).sum())
+    assert 0.006 < width < 0.02
+
+
 def test_cameras_differ_in_colour_and_place(tailor):
     means = [
         photographs(tailor, [scene(0, c, 0)], SIZE).crops[0].reshape(-1, 3).mean(0)

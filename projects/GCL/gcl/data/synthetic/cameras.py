@@ -28,8 +28,8 @@ class Camera:
         contrast: exponent of the tone curve; above 1 dark parts get darker.
         saturation: of colours; 1 leaves them.
         veil: light that the lens adds everywhere.
-        detail: pixels of the sensor for each pixel of a crop; below 1 the crop is enlarged.
-        blur: deviation of the lens's blur, in pixels of a crop.
+        rows: of the sensor that a crop covers; a crop of more is enlarged from them.
+        blur: deviation of the lens's blur, in rows of 128.
         sharpening: of edges, as cheap cameras do, with halos.
         noise: deviation of a pixel's noise.
         quality: of JPEG.
@@ -46,7 +46,7 @@ class Camera:
     contrast: float
     saturation: float
     veil: float
-    detail: float
+    rows: float
     blur: float
     sharpening: float
     noise: float
@@ -74,7 +74,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         contrast=float(rng.uniform(1.0, 1.4)),
         saturation=float(rng.uniform(0.7, 1.15)),
         veil=float(rng.uniform(0.0, 0.04)),
-        detail=float(rng.uniform(0.5, 1.0)),
+        rows=float(rng.uniform(64, 128)),
         blur=float(rng.uniform(0.25, 0.7)),
         sharpening=float(rng.uniform(0.2, 1.4)),
         noise=float(rng.uniform(0.006, 0.022)),
@@ -100,10 +100,10 @@ def develop(picture: np.ndarray, camera: Camera, rng: np.random.Generator) -> np
     picture = grey + camera.saturation * (picture - grey)
     picture = camera.veil + (1 - camera.veil) * picture
 
-    detail = camera.detail * rng.uniform(0.9, 1.1)
-    blur = np.hypot(camera.blur, 0.4 / detail)
+    rows = min(height, camera.rows * rng.uniform(0.9, 1.1))
+    blur = np.hypot(camera.blur * height / 128, 0.4 * height / rows)
     picture = gaussian_filter(picture, (blur, blur, 0), mode="nearest")
-    small = (max(8, round(height * detail)), max(8, round(width * detail)))
+    small = (max(8, round(rows)), max(4, round(rows * width / height)))
     factors = (small[0] / height, small[1] / width, 1)
     picture = zoom(picture, factors, order=1, mode="nearest", grid_mode=True)
     picture = picture + camera.noise * _grain(rng, picture.shape)
