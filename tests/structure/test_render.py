@@ -75,15 +75,25 @@ def test_turning_by_0_and_by_360_changes_no_bit(device):
 @pytest.mark.parametrize("size", [(96, 64), (64, 96), (256, 128), (31, 17)])
 @pytest.mark.parametrize("yaw", [0.0, 37.0])
 @pytest.mark.parametrize("camera", [Camera(), Camera(20.0), Camera(20.0, 9.0)])
-def test_the_box_fills_the_crop_and_keeps_its_aspect(size, yaw, camera, device):
+def test_the_height_fills_the_crop_and_the_box_is_centred(size, yaw, camera, device):
     vertices, _ = to(device, cube())
     pixels = frame(turn(vertices * 3 + 7, yaw), size, camera)
     low, high = pixels[0, :, :2].amin(0).tolist(), pixels[0, :, :2].amax(0).tolist()
-    room = (size[1], size[0])
-    share = [(high[k] - low[k]) / room[k] for k in (0, 1)]
-    assert max(share) == pytest.approx(1 - 2 * MARGIN, abs=1e-4)
-    for k in (0, 1):
-        assert low[k] + high[k] == pytest.approx(room[k], abs=1e-2)
+    assert (high[1] - low[1]) / size[0] == pytest.approx(1 - 2 * MARGIN, abs=1e-4)
+    for k, room in enumerate((size[1], size[0])):
+        assert low[k] + high[k] == pytest.approx(room, abs=1e-2)
+
+
+def test_all_views_of_a_mesh_have_one_scale(device):
+    """An upright board, 1 wide and 2 tall, is 2 tall from every side, however narrow the crop."""
+    vertices, faces = to(device, cube())
+    vertices = vertices * torch.tensor([1.0, 2.0, 0.2], device=device)
+    yaw = torch.tensor([0.0, 45.0, 90.0])
+    pictures = render_structure(vertices, faces, yaw, size=(100, 24))
+    for picture, width in zip(pictures, (24, 24, 9), strict=True):
+        left, top, right, bottom = box(picture)
+        assert (top, bottom) == (4, 96)
+        assert right - left == pytest.approx(width, abs=1)
 
 
 def test_each_body_is_framed_by_its_own_box(device):
@@ -95,11 +105,11 @@ def test_each_body_is_framed_by_its_own_box(device):
 
 def test_a_turned_cube_is_root_two_wide(device):
     vertices, faces = to(device, cube())
-    pictures = render_structure(vertices, faces, torch.tensor([0.0, 45.0]), size=(100, 100))
+    pictures = render_structure(vertices, faces, torch.tensor([0.0, 45.0]), size=(100, 140))
     left, top, right, bottom = box(pictures[0])
     assert (right - left, bottom - top) == (92, 92)
     left, top, right, bottom = box(pictures[1])
-    assert right - left == 92 and bottom - top == pytest.approx(92 / math.sqrt(2), abs=1)
+    assert bottom - top == 92 and right - left == pytest.approx(92 * math.sqrt(2), abs=1)
     assert bool((pictures[1][top:bottom, left:right] > 0).all())  # a rectangle, without holes
 
 

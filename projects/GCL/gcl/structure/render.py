@@ -40,7 +40,7 @@ LIGHT = (-0.35, -0.45, -0.82)
 AMBIENT = 0.3
 """Grey of what the light does not reach: a body is never as black as the background."""
 MARGIN = 0.04
-"""Free border above and below (or left and right), as a share of the crop."""
+"""Free border above and below, as a share of the crop."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,19 @@ def frame(
     camera: Camera | None = None,
     margin: float = MARGIN,
 ) -> Tensor:
-    """Project meshes so that each one's bounding box fills the crop: centred, aspect kept, as large
-    as fits within the margin.
+    """Project meshes as a person detector frames people: the height fills the crop within the
+    margin, the bounding box is centred, the aspect is kept.
+
+    The height alone decides on the scale, because turning does not change it: all views of a mesh
+    have one scale, as in the authors' renders. In a crop that is narrower than the mesh (a stride
+    from the side in a crop of the front) feet and hands are cut off. Were the width fitted too,
+    that view would shrink by a quarter, and no detector's crop has people of that size.
 
     Args:
         vertices: (B, V, 3) camera space.
         size: (H, W).
         camera: elevation and distance; None: level and orthographic.
-        margin: free border on each side as a share of the crop.
+        margin: free border above and below as a share of the crop.
 
     Returns:
         (B, V, 3) column and row in pixels and depth. Depth is metres from the middle of the body
@@ -238,10 +243,7 @@ def _frame(
         return [x, y, z]
     left, right = x.amin(0), x.amax(0)
     top, bottom = y.amin(0), y.amax(0)
-    zoom = torch.minimum(
-        (1 - 2 * margin) * size[0] / (bottom - top).clamp(min=1e-6),
-        (1 - 2 * margin) * size[1] / (right - left).clamp(min=1e-6),
-    )
+    zoom = (1 - 2 * margin) * size[0] / (bottom - top).clamp(min=1e-6)
     x = zoom * x + (size[1] / 2 - zoom * (left + right) / 2)
     y = zoom * y + (size[0] / 2 - zoom * (top + bottom) / 2)
     return [x, y, z]
