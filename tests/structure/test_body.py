@@ -77,7 +77,7 @@ def test_shapes_and_poses_as_by_the_anny_package(body):
     phenotype[1] = torch.tensor([1.0, -1 / 3, 0, 1, 0, 1])  # a newborn, at the ends of all ranges
     model = anny_model(body)
     rest = body.rest(phenotype)
-    joints = body._linear(body._coefficients(phenotype), "joints", "joints_blend")
+    joints = body.rest_joints(phenotype)
     turns = torch.eye(4).repeat(4, len(body.bones), 1, 1)
     turns[..., :3, :3] = body.skeleton.rotations(pose.rotations, joints, rest)
     turns[:, 0, :3, 3] = joints[:, 0]

@@ -129,8 +129,11 @@ class AnnyBody:
 
     def rest(self, phenotype: Tensor | Mapping[str, float | Tensor] | None) -> Tensor:
         """(B, V, 3) vertices at rest (an A-pose), the pelvis near the origin."""
-        blend = self._coefficients(phenotype)
-        return self._linear(blend, "template", "blend")
+        return self._linear(phenotype, "template", "blend")
+
+    def rest_joints(self, phenotype: Tensor | Mapping[str, float | Tensor] | None) -> Tensor:
+        """(B, J, 3) where the bones of :meth:`rest` begin."""
+        return self._linear(phenotype, "joints", "joints_blend")
 
     def __call__(
         self,
@@ -149,9 +152,7 @@ class AnnyBody:
             ValueError: wrong shapes, names or values, or sizes that do not go together.
         """
         turns = as_rotations(pose).to(self.device, torch.float32)
-        blend = self._coefficients(phenotype)
-        vertices = self._linear(blend, "template", "blend")
-        joints = self._linear(blend, "joints", "joints_blend")
+        vertices, joints = self.rest(phenotype), self.rest_joints(phenotype)
         if len(turns) != len(joints) and 1 not in (len(turns), len(joints)):
             raise ValueError(
                 f"{len(turns)} poses for {len(joints)} phenotypes: they must be as many, or one."
@@ -165,9 +166,11 @@ class AnnyBody:
         keypoints = torch.einsum("kv,bvd->bkd", self._data["keypoints"], vertices)
         return stand(BodyOutput(vertices, posed, keypoints))
 
-    def _linear(self, blend: Tensor, template: str, basis: str) -> Tensor:
+    def _linear(
+        self, phenotype: Tensor | Mapping[str, float | Tensor] | None, template: str, basis: str
+    ) -> Tensor:
         base, shapes = self._data[template], self._data[basis]
-        return base + (blend @ shapes.flatten(1)).view(-1, *base.shape)
+        return base + (self._coefficients(phenotype) @ shapes.flatten(1)).view(-1, *base.shape)
 
     def _coefficients(self, phenotype: Tensor | Mapping[str, float | Tensor] | None) -> Tensor:
         """(B, K) weights of the blend shapes."""
@@ -205,7 +208,8 @@ def as_phenotype(phenotype: Tensor | Mapping[str, float | Tensor] | None) -> Ten
                 f"unknown phenotype {', '.join(sorted(unknown))}: there are"
                 f" {', '.join(PHENOTYPES)}."
             )
-        columns = [torch.as_tensor(phenotype.get(name, 0.5)).reshape(-1) for name in PHENOTYPES]
+        # on the CPU: what is not given would be elsewhere than tensors on a GPU
+        columns = [torch.as_tensor(phenotype.get(n, 0.5)).reshape(-1).cpu() for n in PHENOTYPES]
         phenotype = torch.stack([c.float() for c in torch.broadcast_tensors(*columns)], 1)
     if phenotype.ndim != 2 or phenotype.shape[1] != len(PHENOTYPES):
         raise ValueError(

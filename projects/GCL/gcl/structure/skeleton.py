@@ -113,11 +113,21 @@ def smallest_rotation(start: Tensor, end: Tensor) -> Tensor:
     Rodrigues' formula; the two must not be opposite."""
     a = torch.nn.functional.normalize(start, dim=-1)
     b = torch.nn.functional.normalize(end, dim=-1)
-    x, y, z = torch.linalg.cross(a, b).unbind(-1)
-    zero = torch.zeros_like(x)
-    k = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).view(-1, 3, 3)
+    k = cross_matrix(torch.linalg.cross(a, b))
     eye = torch.eye(3, dtype=start.dtype, device=start.device)
     return eye + k + k @ k / (1 + (a * b).sum(-1))[:, None, None]
+
+
+def axis_angle(vectors: Tensor) -> Tensor:
+    """(..., 3) axes times angles in radians -> (..., 3, 3) rotations."""
+    return torch.linalg.matrix_exp(cross_matrix(vectors))
+
+
+def cross_matrix(vectors: Tensor) -> Tensor:
+    """(..., 3) v -> (..., 3, 3) K with K w = v x w."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
 
 
 def as_rotations(pose: Pose | Tensor) -> Tensor:
@@ -152,12 +162,10 @@ def skin(
 
     Args:
         vertices: (B, V, 3) at rest.
-        weights: (V, J), rows sum to 1.
+        weights: (V, J), or (B, V, J) where people differ; rows sum to 1.
         rotations, joints, posed: (B, J, 3, 3), (B, J, 3) at rest, (B, J, 3).
     """
     shift = posed - (rotations @ joints[..., None])[..., 0]
     transform = torch.cat((rotations, shift[..., None]), -1)
-    b, j = transform.shape[:2]
-    blended = weights @ transform.permute(1, 0, 2, 3).reshape(j, 12 * b)
-    blended = blended.view(len(weights), b, 3, 4).transpose(0, 1)
+    blended = (weights @ transform.flatten(2)).unflatten(2, (3, 4))
     return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]

@@ -14,7 +14,7 @@ from torch import Tensor
 from gcl.structure.body import AnnyBody
 from gcl.structure.poses import Pose
 from gcl.structure.render import vertex_normals
-from gcl.structure.skeleton import posed_joints
+from gcl.structure.skeleton import posed_joints, skin
 
 from . import accessories, garments, rings
 from .anatomy import Anatomy
@@ -62,8 +62,7 @@ class Tailor(AnnyBody):
 
     def __init__(self) -> None:
         super().__init__("reduced")
-        joints = self._linear(self._coefficients(None), "joints", "joints_blend")
-        rest = self.canonical[None]
+        rest, joints = self.canonical[None], self.rest_joints(None)
         self.anatomy = Anatomy(self.bones, self.weights, _upright(rest)[0], _upright(joints)[0])
         blocks, first = [self.faces], len(self.weights)
         for levels, corners in _TUBES:
@@ -78,15 +77,10 @@ class Tailor(AnnyBody):
     def dress(self, people: Sequence[Identity], pose: Pose) -> Figure:
         """``people`` (B of them), each in one of B poses."""
         names = people[0].phenotype
-        blend = self._coefficients(
-            {name: torch.tensor([person.phenotype[name] for person in people]) for name in names}
-        )
-        rest = self._linear(blend, "template", "blend")
-        joints = self._linear(blend, "joints", "joints_blend")
+        shape = {name: torch.tensor([p.phenotype[name] for p in people]) for name in names}
+        rest, joints = self.rest(shape), self.rest_joints(shape)
         rotations = self.skeleton.rotations(pose.rotations, joints, rest)
         posed = posed_joints(rotations, joints, self.parents)
-        shift = posed - (rotations @ joints[..., None])[..., 0]
-        transforms = torch.cat((rotations, shift[..., None]), -1)
 
         up, heads = _upright(rest), _upright(joints)
         marks = self.anatomy.heights(up, heads)
@@ -106,8 +100,8 @@ class Tailor(AnnyBody):
             accessories.hood(*arguments),
         ]
         dressed, weights, place = (torch.cat(t, 1) for t in zip(*parts, strict=True))
-        vertices = _skin(_camera(dressed), weights, transforms)
-        body = _skin(rest, self.weights.expand(len(rest), -1, -1), transforms)
+        vertices = skin(_camera(dressed), weights, rotations, joints, posed)
+        body = skin(rest, self.weights, rotations, joints, posed)
         root = posed[:, :1]
         zero = torch.stack((root[..., 0], vertices[..., 1].amax(1)[:, None], root[..., 2]), 2)
         return Figure(vertices - zero, dressed, place, body - zero, marks)
@@ -123,9 +117,3 @@ def _camera(points: Tensor) -> Tensor:
     """(own left, back, up) to camera axes."""
     x, y, z = points.unbind(-1)
     return torch.stack((x, -z, y), -1)
-
-
-def _skin(rest: Tensor, weights: Tensor, transforms: Tensor) -> Tensor:
-    """Linear blend skinning of (B, W, 3) by (B, W, J) and (B, J, 3, 4)."""
-    blended = (weights @ transforms.flatten(2)).unflatten(2, (3, 4))
-    return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
