@@ -191,11 +191,12 @@ def test_a_file_that_would_run_code_is_refused(tmp_path, data):
         _read(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps([1, 2])])
-def test_a_broken_file_is_named(tmp_path, content):
-    path = tmp_path / "model.pkl"
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04cut", pickle.dumps([1, 2])])
+@pytest.mark.parametrize("suffix", ["pkl", "npz"])
+def test_a_broken_file_is_named(tmp_path, content, suffix):
+    path = tmp_path / f"model.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="model.pkl.*register at"):
+    with pytest.raises(ValueError, match=f"model.{suffix}.*register at"):
         _read(path)
 
 

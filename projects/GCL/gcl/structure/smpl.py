@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .body import BodyOutput, stand
 from .poses import Pose
-from .skeleton import Skeleton, as_rotations
+from .skeleton import Skeleton, as_rotations, axis_angle
+from .unpickle import ArrayUnpickler
 
 WHERE = (
     "register at https://smpl.is.tue.mpg.de, accept the licence (non-commercial research only, no"
@@ -171,10 +172,7 @@ def _matrices(turns: Tensor, joints: int) -> Tensor:
             f"rotations must be (B, {joints}, 3, 3) or (B, {3 * joints}); the shape is"
             f" {tuple(turns.shape)}."
         )
-    x, y, z = turns.reshape(-1, 3).unbind(-1)
-    zero = torch.zeros_like(x)
-    skew = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1)
-    return torch.linalg.matrix_exp(skew.view(-1, joints, 3, 3))
+    return axis_angle(turns.view(-1, joints, 3))
 
 
 def _read(path: Path) -> SimpleNamespace:
@@ -188,8 +186,10 @@ def _read(path: Path) -> SimpleNamespace:
             with open(path, "rb") as file:
                 data = _Unpickler(file, encoding="latin1").load()
         data = {str(key): _array(value) for key, value in data.items()}
-    except (pickle.UnpicklingError, ValueError, EOFError, AttributeError) as error:
-        raise ValueError(f"{path} can not be read as an SMPL model ({error}): {WHERE}.") from error
+    # a damaged file can raise nearly anything
+    except Exception as error:
+        reason = " ".join(str(error).split())  # pickle's own has line breaks
+        raise ValueError(f"{path} can not be read as an SMPL model ({reason}): {WHERE}.") from error
     needed = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
     missing = [key for key in needed if key not in data]
     if missing or len(np.asarray(data["v_template"])) != 6890:
@@ -224,8 +224,8 @@ _MAKERS = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows arrays, and nothing that could run code."""
+class _Unpickler(ArrayUnpickler):
+    """Knows the arrays of scipy and chumpy too, and nothing that could run code."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) == ("chumpy.ch", "Ch"):
@@ -234,10 +234,7 @@ class _Unpickler(pickle.Unpickler):
             import scipy.sparse
 
             return getattr(scipy.sparse, name)
-        array = module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-        if array and name in ("ndarray", "dtype", "_reconstruct", "scalar"):
-            return super().find_class(module, name)
         # how older protocols make objects of the classes above
         if (module, name) in _MAKERS:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no model needs")
+            return pickle.Unpickler.find_class(self, module, name)
+        return super().find_class(module, name)

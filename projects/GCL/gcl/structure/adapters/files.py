@@ -15,44 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from ..unpickle import ArrayUnpickler
+
 SUFFIXES = (".npz", ".npy", ".pkl", ".pickle", ".pt", ".pth", ".json")
 
 
 class PayloadError(ValueError):
     """A file that can not be read, or that is not safe to read; the message names it."""
-
-
-# The functions by which numpy rebuilds arrays, scalars and (protocol 5) arrays over a buffer. The
-# package was called numpy.core once. Python 3 writes protocol 3 and later, which need no more.
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_SCALAR = np.float64(0).__reduce__()[0]
-_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
-
-
-_ALLOWED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): dict,
-    **{
-        (f"numpy.{core}.{module}", name): function
-        for core in ("core", "_core")
-        for module, name, function in (
-            ("multiarray", "_reconstruct", _RECONSTRUCT),
-            ("multiarray", "scalar", _SCALAR),
-            ("numeric", "_frombuffer", _FROM_BUFFER),
-        )
-    },
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds containers, numbers and numpy arrays."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it needs {module}.{name}") from None
 
 
 def read_payload(path: str) -> Any:
@@ -76,7 +45,7 @@ def read_payload(path: str) -> Any:
             if suffix == ".npy":
                 return _read_npy(file)
             if suffix in (".pkl", ".pickle"):
-                return _Unpickler(file).load()
+                return ArrayUnpickler(file).load()
             if suffix == ".json":
                 return json.load(file)
     except pickle.UnpicklingError as error:
@@ -86,7 +55,8 @@ def read_payload(path: str) -> Any:
         ) from error
     # a damaged pickle can raise nearly anything
     except Exception as error:
-        raise PayloadError(f"{path} can not be read ({type(error).__name__}: {error}).") from error
+        reason = " ".join(str(error).split())
+        raise PayloadError(f"{path} can not be read ({type(error).__name__}: {reason}).") from error
     raise PayloadError(f"{path}: {suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}.")
 
 
@@ -114,7 +84,7 @@ def _read_npy(file: BinaryIO) -> Any:
     read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}[version]
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
-        value = _Unpickler(file).load()
+        value = ArrayUnpickler(file).load()
         return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     data = file.read()
     count = int(np.prod(shape, dtype=np.int64))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..skeleton import axis_angle
 from .tools import People, dicts
 
 if TYPE_CHECKING:
@@ -65,11 +66,7 @@ def rotations(value: Any, joints: int) -> Tensor:
         return array.reshape(-1, joints, 3, 3)
     if array.numel() == 0 or array.numel() % (3 * joints):
         raise KeyError(f"rotations of shape {tuple(array.shape)} for {joints} joints")
-    x, y, z = array.reshape(-1, joints, 3).unbind(-1)
-    zero = torch.zeros_like(x)
-    # Rodrigues: exp of the cross-product matrix
-    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1)
-    return torch.linalg.matrix_exp(cross.reshape(*x.shape, 3, 3))
+    return axis_angle(array.reshape(-1, joints, 3))
 
 
 def _orthonormal(matrices: Tensor) -> bool:
