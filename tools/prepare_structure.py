@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> bool:
             problems = verify(Verification(crops, folder, check), args.workers)
             text = f"{split}: {report(problems, files_of(len(crops), check))}"
             good &= not problems
-            broken = {stem(p.path) for p in problems if p.kind == "broken"}
+            broken = {stem(p.path) for p in problems if p.kind in ("crop", "broken")}
             crops = [crop for crop in crops if stem(crop) not in broken]
         else:
             source = open_source(args, split, crops)

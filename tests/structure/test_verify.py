@@ -63,6 +63,13 @@ def test_one_bad_file_is_found(tmp_path, crop, view, kind):
         assert [(p.kind, p.path) for p in problems] == [(kind, str(path))]
 
 
+def test_a_crop_that_can_not_be_read_is_a_problem_and_not_the_end(tmp_path, crop):
+    with open(crop, "wb") as file:
+        file.write(b"no picture")
+    (problem,) = check_renders(str(tmp_path / "train"), crop)
+    assert problem[:2] == ("crop", crop) and "replace or remove it" in problem.detail
+
+
 def test_another_shape_than_the_crop_s_is_found(tmp_path, crop):
     views = render_views(figure(), (0, *TURNS), (64, 32))
     write_renders(str(tmp_path / "train"), "a.jpg", views)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch.distributed as dist
-from PIL import Image
 from tabulate import tabulate
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from .store import (
     GeometryStore,
     RenderStore,
     StructureStore,
+    crop_size,
     names_in,
     render_size,
     stem,
@@ -201,19 +201,6 @@ def sheet(store: StructureStore, crops: Iterable[str], path: str, rows: int = 12
 def open_written(root: str, split: str, write: Sequence[str], height: int) -> StructureStore:
     """The store of what was written; renders, where there are both."""
     return RenderStore(root, split) if "renders" in write else GeometryStore(root, split, height)
-
-
-def crop_size(path: str) -> tuple[int, int]:
-    """(width, height) in pixels of a photograph.
-
-    Raises:
-        OSError: it can not be read; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
 
 
 def each(dataset: Dataset, workers: int, description: str) -> Iterator[Any]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from tabulate import tabulate
 
 from .geometry import read_faces, read_geometry
-from .store import FOLDERS, GEOMETRY, TURNS, read_render, render_path, stem
+from .store import FOLDERS, GEOMETRY, TURNS, crop_size, read_render, render_path, stem
 
 KINDS = {
+    "crop": "the photograph itself can not be read",
     "missing": "the file is not there",
     "broken": "it can not be read to its end",
     "size": "the eight views of an image differ in size",
@@ -26,7 +26,7 @@ SHOWN = 5  # files that a report names of each kind
 
 
 class Problem(NamedTuple):
-    """A file that training can not use; ``kind`` is one of :data:`KINDS`."""
+    """A file that training can not use, and why; ``kind`` is one of :data:`KINDS`."""
 
     kind: str
     path: str
@@ -39,12 +39,11 @@ def check_renders(folder: str, crop: str) -> list[Problem]:
     Args:
         folder: the split's folder.
         crop: path of the photograph.
-
-    Raises:
-        OSError: the crop itself can not be read.
     """
-    with Image.open(crop) as image:
-        width, height = image.size
+    try:
+        width, height = crop_size(crop)
+    except OSError as error:
+        return [Problem("crop", crop, str(error))]
     problems, size = [], None
     for turn in (0, *TURNS):
         path = render_path(folder, os.path.basename(crop), turn)
