@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
+import re
 
 import pytest
 import torch
 
+from gcl.structure.anny_data import FORMAT
 from gcl.structure.body import (
     KEYPOINTS,
     PHENOTYPES,
@@ -197,13 +200,19 @@ def test_wrong_arguments_are_named(body):
 
 
 def test_without_anny_one_sentence_says_what_to_do(monkeypatch):
-    import importlib.metadata
-
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(ImportError, match="pip install anny"):
+        AnnyBody()
+
+
+def test_a_damaged_cache_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("GCL_CACHE", str(tmp_path))
+    path = tmp_path / f"anny-{importlib.metadata.version('anny')}-{FORMAT}.safetensors"
+    path.write_bytes(b"cut")
+    with pytest.raises(OSError, match=f"{re.escape(str(path))} is damaged.*remove it"):
         AnnyBody()
 
 

@@ -96,12 +96,19 @@ def test_what_is_no_person_is_refused(tmp_path, vertices, faces, message):
         read_geometry(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", "cut", "pickle", "no vertices", None])
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", "cut", "damaged", "pickle", "no vertices", None]
+)
 def test_a_broken_file_is_named(tmp_path, content):
     path = tmp_path / "a.npz"
     write_geometry(str(path), figure())
     if content == "cut":
         path.write_bytes(path.read_bytes()[:5000])
+    elif content == "damaged":
+        with np.load(path) as arrays:
+            np.savez_compressed(path, **arrays)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:200] + bytes(100) + whole[300:])
     elif content == "pickle":
         np.savez(path, vertices=np.array([{}], object))
     elif content == "no vertices":

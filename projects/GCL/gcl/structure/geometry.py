@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ SMALLEST, LARGEST = 0.3, 4.0
 """Metres between which the longest side of a person's bounding box lies."""
 
 # what reading a damaged .npz or .npy raises
-BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile)
+BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 class GeometryError(ValueError):
