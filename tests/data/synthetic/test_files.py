@@ -15,7 +15,7 @@ import gcl  # noqa: F401
 # isort: split
 from fastreid.data.datasets import DATASET_REGISTRY
 
-from gcl.data.synthetic import Settings, files, true_views, write_set
+from gcl.data.synthetic import Settings, dataset, files, true_views, write_set
 from gcl.data.synthetic.plan import plan
 from gcl.structure.poses import ACTIVITIES
 from gcl.structure.store import RenderStore
@@ -55,6 +55,18 @@ def test_the_toolbox_reads_it(made):
     assert len(data.train) == 2 * 2 * 5
     assert {pid for _, pid, _ in data.query} == {pid for _, pid, _ in data.gallery} == {3, 4}
     assert (len(data.query), len(data.gallery)) == (2 * 2, 2 * 2 * 4)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_under_torchrun_one_process_of_a_machine_draws(made, monkeypatch, rank):
+    """tools/prepare_structure.py has a group of processes, and not the toolbox's own of a machine,
+    without which the toolbox can not tell the local rank."""
+    drawn = []
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(dataset.comm, "get_local_rank", lambda: pytest.fail("asked the toolbox"))
+    monkeypatch.setattr(dataset, "write_set", drawn.append)
+    dataset.SyntheticPedestrians(root=str(made))
+    assert drawn == [str(made)] * (rank == "0")
 
 
 def test_the_stock_market_class_reads_it_too(folder):

@@ -154,7 +154,7 @@ def load_dataset(name: str, **kwargs):
         raise ConfigError(f"DATASETS.NAMES: the toolbox knows no data set {name!r}.") from error
     try:
         return factory(root=_root, **kwargs)
-    except (RuntimeError, OSError, AssertionError) as error:
+    except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:
         raise ConfigError(
             f"DATASETS.NAMES {name}: {error} (searched under FASTREID_DATASETS = "
             f"{os.path.abspath(_root)})."

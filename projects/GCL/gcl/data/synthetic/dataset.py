@@ -31,8 +31,10 @@ class SyntheticPedestrians(Market1501):
     dataset_name = "synthetic"
 
     def __init__(self, root: str = "datasets", **kwargs) -> None:
-        # one process of a machine draws: the others may not share its disk
-        if comm.get_local_rank() == 0:
+        # one process of a machine draws: machines may not share a disk. Under torchrun the toolbox
+        # knows the local rank only where its launcher made the groups, as tools/train_net.py does
+        rank = os.environ.get("LOCAL_RANK")
+        if (comm.get_local_rank() if rank is None else int(rank)) == 0:
             write_set(root)
         comm.synchronize()
         super().__init__(root=root, **kwargs)
