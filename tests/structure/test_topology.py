@@ -66,3 +66,11 @@ def test_remembered_until_changed_or_gone():
     del faces
     gc.collect()
     assert len(module._known) == before - 1
+
+
+def test_faces_of_inference_mode_are_taken():
+    """torch counts no changes of them."""
+    with torch.inference_mode():
+        _, faces = cube()
+        faces = faces.clone()
+    assert topology(faces, 8).closed and topology(faces, 8) is topology(faces, 8)

@@ -40,7 +40,7 @@ def topology(faces: Tensor, num_vertices: int) -> Topology:
     known = _known.get(faces)
     if (
         known is not None
-        and known.version == faces._version
+        and known.version == _changes(faces)
         and len(known.offsets) == num_vertices
         and known.offsets.device == faces.device
     ):
@@ -56,7 +56,7 @@ def topology(faces: Tensor, num_vertices: int) -> Topology:
         closed=len(faces) > 0 and bool((there[1] == 1).all()) and torch.equal(there[0], back),
         incident=torch.argsort(corners, stable=True) // 3,
         offsets=count.cumsum(0) - count,
-        version=faces._version,
+        version=_changes(faces),
     )
     _known[faces] = made
     return made
@@ -94,6 +94,10 @@ def outward(columns: list[Tensor], faces: Tensor) -> Tensor | None:
     if not topology(faces, len(columns[0])).closed:
         return None
     return face_normals(columns, faces.long())[1]
+
+
+def _changes(faces: Tensor) -> int:
+    return 0 if faces.is_inference() else faces._version  # of those torch does not count
 
 
 def _check(faces: Tensor, num_vertices: int) -> None:

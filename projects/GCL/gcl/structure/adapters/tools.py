@@ -52,8 +52,8 @@ def nlf(payload: Any) -> People:
 
     Licence: models for non-commercial research only; so is its SMPL body model.
     """
-    (person,) = dicts(payload, "vertices3d")[:1] or ({"vertices3d": []},)
-    return [v / 1000 for v in _meshes(person["vertices3d"])]
+    people = dicts(payload, "vertices3d")
+    return [mesh / 1000 for person in people for mesh in _meshes(person["vertices3d"])]
 
 
 def multihmr(payload: Any) -> People:
