@@ -17,6 +17,7 @@ import datetime
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 import torch.distributed as dist
 
@@ -58,10 +59,25 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--write", nargs="+", default=["renders"], choices=SOURCES, help="(default: renders)"
     )
-    parser.add_argument("--height", type=int, default=256, help="of renders (default: 256 pixels)")
-    parser.add_argument("--workers", type=int, default=default_workers(), help="processes")
+    parser.add_argument(
+        "--height", type=at_least(1), default=256, help="of renders (default: 256 pixels)"
+    )
+    parser.add_argument(
+        "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
+    )
     parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
     return parser.parse_args(arguments)
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """A parser of whole numbers from ``low`` on."""
+
+    def number(text: str) -> int:
+        if int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text} is below {low}")
+        return int(text)
+
+    return number
 
 
 def default_workers() -> int:

@@ -24,8 +24,8 @@ def run(monkeypatch, capsys):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
 
-    def call(*arguments: str) -> tuple[int | str, str]:
-        line = [PATH, *map(str, arguments), "--workers", "0", "--height", "32"]
+    def call(*arguments: str, last: tuple[str, ...] = ()) -> tuple[int | str, str]:
+        line = [PATH, *map(str, arguments), "--workers", "0", "--height", "32", *last]
         monkeypatch.setattr(sys, "argv", line)
         with pytest.raises(SystemExit) as end:
             tool.main()
@@ -144,6 +144,12 @@ def test_mistakes_end_in_one_sentence(tmp_path, crops, run, arguments, sentence)
     assert re.search(re.escape(sentence), str(status)), status
     assert "\n" not in status
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("pair", [("--height", "0"), ("--workers", "-1"), ("--height", "tall")])
+def test_numbers_that_make_no_sense_are_refused(tmp_path, crops, run, pair):
+    line = (crops, "--source", "renders", "--out", tmp_path)
+    assert run(*line, last=pair)[0] == 2  # argparse's, with the usage and a sentence
 
 
 def test_two_crops_of_one_name_are_an_error(tmp_path, crops, write_crop, run):
