@@ -38,6 +38,8 @@ setup(
         # the body model (code Apache-2.0, data CC0), and the file in which it is kept
         "anny>=0.6.2,<0.7",
         "safetensors>=0.4",
+        # .obj and .ply of mesh-recovery tools
+        "trimesh>=4",
     ],
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
