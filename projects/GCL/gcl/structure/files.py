@@ -14,15 +14,11 @@ PART = ".part"
 
 
 @contextmanager
-def atomic(path: str, sync: bool = False) -> Iterator[BinaryIO]:
+def atomic(path: str) -> Iterator[BinaryIO]:
     """A binary file that appears under ``path`` only when it has been written to its end.
 
     Whatever happens before, an exception or a kill, ``path`` is what it was. A kill leaves a hidden
     file behind, which :func:`remove_leftovers` takes away.
-
-    Args:
-        sync: wait until the disk has it, so that a power cut does no harm either; too slow for many
-            small files.
     """
     folder, name = os.path.split(path)
     # a name of its own for every writer: two runs on one folder must not write into one file
@@ -30,9 +26,6 @@ def atomic(path: str, sync: bool = False) -> Iterator[BinaryIO]:
     try:
         with open(part, "xb") as file:
             yield file
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
         if os.path.exists(part):
