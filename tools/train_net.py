@@ -7,6 +7,7 @@ python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-g
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -54,7 +55,11 @@ def run(args):
     if args.eval_only:
         model = GCLTrainer.build_model(cfg)
         Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-        return GCLTrainer.test(cfg, model)
+        results = GCLTrainer.test(cfg, model)
+        if comm.is_main_process():
+            with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
+                json.dump(results, file, default=float)
+        return results
     trainer = GCLTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()

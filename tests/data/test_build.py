@@ -11,10 +11,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from structure.figures import figure
 
 from gcl.config import ConfigError
 from gcl.data.build import TrainingSet, camera_number, load_dataset, phase_batch_size, seed_of
 from gcl.data.sampler import ShuffleSampler
+from gcl.structure.geometry import render_views, write_geometry
 from gcl.structure.store import MissingStructureError
 
 
@@ -169,6 +171,21 @@ def test_structures_are_not_asked_for_by_the_contrast_phase(tiny_cfg, market_dat
     )
     assert train_set.structures is None
     assert train_set.usable == list(range(8))
+
+
+def test_meshes_are_a_source_of_structures(tiny_cfg, market_data, tmp_path):
+    folder = tmp_path / "meshes" / "train" / "geometry"
+    folder.mkdir(parents=True)
+    for name in market_data:
+        write_geometry(str(folder / name.replace(".jpg", ".npz")), figure())
+    pairs = ("DATASETS.NAMES", ("Market1501",), "GCL.STRUCTURE.DIR", str(tmp_path / "meshes"))
+    train_set = TrainingSet(tiny_cfg(*pairs, "GCL.STRUCTURE.SOURCE", "geometry"))
+    assert train_set.usable == list(range(8))
+    structure = train_set.dataset("generator")[0]["structure_ori"]
+    (view,) = render_views(figure(), (0,), (64, 32))
+    np.testing.assert_allclose(structure[0], np.asarray(view) / 255, atol=1e-6)
+    with pytest.raises(MissingStructureError, match="render does not exist"):
+        TrainingSet(tiny_cfg(*pairs))
 
 
 def test_images_without_structures_stop_or_are_skipped(cfg, market_data, caplog, monkeypatch):

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from structure.figures import figure
 
 from gcl.data.view_dataset import ViewDataset, read_crop, with_structure
-from gcl.structure.store import FOLDERS, TURNS, MissingStructureError, RenderStore
+from gcl.structure.geometry import render_views, write_geometry
+from gcl.structure.store import (
+    FOLDERS,
+    TURNS,
+    GeometryStore,
+    MissingStructureError,
+    RenderStore,
+    stem,
+    write_renders,
+)
 
 SIZE = (64, 32)
 
@@ -199,3 +209,66 @@ def test_all_structures_there(tmp_path, write_renders, missing):
     items = seven(tmp_path)
     store = RenderStore(write_renders(tmp_path, [p.split("/")[-1] for p, _ in items]), "train")
     assert with_structure(items, store, missing) == list(range(9))
+
+
+# ---- structures rendered when they are asked for
+@pytest.fixture
+def meshes(tmp_path, items) -> GeometryStore:
+    folder = tmp_path / "meshes" / "train" / "geometry"
+    folder.mkdir(parents=True)
+    for path, _ in items:
+        write_geometry(str(folder / f"{stem(path)}.npz"), figure())
+    return GeometryStore(str(tmp_path / "meshes"), "train", height=SIZE[0])
+
+
+def test_rendered_meshes_serve_as_files_do(tmp_path, items, meshes):
+    """The same batch from meshes and from the files that were rendered from them."""
+    for folder in FOLDERS:
+        (tmp_path / "files" / "train" / folder).mkdir(parents=True)
+    for path, _ in items:
+        views = render_views(figure(), (0, *TURNS), SIZE)
+        write_renders(str(tmp_path / "files" / "train"), path.split("/")[-1], views)
+    files = RenderStore(str(tmp_path / "files"), "train")
+    drawn, read = (ViewDataset(items, SIZE, structures=s) for s in (meshes, files))
+    for i in range(3):
+        torch.manual_seed(i)
+        a = drawn[i]
+        torch.manual_seed(i)
+        b = read[i]
+        assert set(a) == set(b)
+        for key in ("images", "structure_ori", "structure_new"):
+            assert torch.equal(a[key], b[key])
+    assert torch.equal(drawn.views(1), read.views(1))
+
+
+def test_meshes_are_drawn_at_the_seven_turns(items, meshes):
+    dataset = ViewDataset(items, SIZE, structures=meshes)
+    views = dataset.views(0)[1:]
+    torch.manual_seed(0)
+    drawn = [dataset[0]["structure_new"] for _ in range(40)]
+    found = {next(t for t, v in zip(TURNS, views, strict=True) if torch.equal(v, d)) for d in drawn}
+    assert found == set(TURNS)
+
+
+def test_a_mesh_has_the_shape_of_its_crop(tmp_path, meshes):
+    """A crop of 20 x 80 becomes 32 x 64, and so does its mesh, which is drawn at 16 x 64 first."""
+    path = tmp_path / "0000_c1.png"
+    Image.new("RGB", (20, 80)).save(path)
+    structure = ViewDataset([(str(path), 0)], SIZE, structures=meshes).views(0)[0, 0]
+    (expected,) = render_views(figure(), (0,), (64, 16))
+    expected = np.asarray(expected.resize((32, 64), Image.Resampling.BILINEAR)) / 255
+    np.testing.assert_allclose(structure, expected, atol=1e-6)
+
+
+def test_a_broken_mesh_is_named(tmp_path, items, meshes):
+    path = tmp_path / "meshes" / "train" / "geometry" / "0001_c2.npz"
+    path.write_bytes(b"no mesh")
+    with pytest.raises(OSError, match=f"geometry {re.escape(str(path))} can not be used"):
+        ViewDataset(items, SIZE, structures=meshes)[1]
+
+
+def test_missing_meshes_are_counted(tmp_path, meshes):
+    items = [(str(tmp_path / f"{name}.jpg"), 0) for name in ("0000_c1", "0001_c2", "other")]
+    with pytest.raises(MissingStructureError, match="1 of 3 .*geometry, the first: other.jpg"):
+        with_structure(items, meshes, "error")
+    assert with_structure(items, meshes, "skip") == [0, 1]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from engine import runs
-
-from gcl.data.toy import write_toy_dataset
+from toy import write_toy_dataset
 
 
 @pytest.fixture(scope="session")

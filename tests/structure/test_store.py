@@ -1,4 +1,5 @@
-"""Renders of eight views: ``<root>/<split>/render``, ``render_45``, ..., ``render_315``."""
+"""Renders of eight views: ``<root>/<split>/render``, ``render_45``, ..., ``render_315``; and meshes
+that are rendered when asked for: ``<root>/<split>/geometry``."""
 
 from __future__ import annotations
 
@@ -8,8 +9,19 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from structure.figures import figure
 
-from gcl.structure.store import FOLDERS, TURNS, MissingStructureError, RenderStore
+from gcl.structure.geometry import render_views, write_faces, write_geometry
+from gcl.structure.store import (
+    FOLDERS,
+    TURNS,
+    GeometryStore,
+    MissingStructureError,
+    RenderStore,
+    open_store,
+    render_size,
+    write_renders,
+)
 
 
 def test_turns_are_all_multiples_of_45_degrees_but_0():
@@ -84,3 +96,79 @@ def test_a_missing_render_is_named(tmp_path, write_renders):
     store = RenderStore(write_renders(tmp_path, ["a.jpg"]), "train")
     with pytest.raises(OSError, match=re.escape(str(tmp_path / "train" / "render_45" / "b.jpg"))):
         store.load("b.jpg", 45)
+
+
+# ---- writing
+@pytest.mark.parametrize(("name", "kind"), [("a.jpg", "JPEG"), ("a.png", "PNG"), ("a.x", "PNG")])
+def test_written_renders_are_read_back(tmp_path, name, kind):
+    for folder in FOLDERS:
+        (tmp_path / "train" / folder).mkdir(parents=True)
+    views = render_views(figure(), (0, *TURNS), (64, 32))
+    store = RenderStore(str(tmp_path), "train")
+    write_renders(str(tmp_path / "train"), name, views)
+    assert name in store
+    for turn, view in zip((0, *TURNS), views, strict=True):
+        difference = np.abs(np.asarray(store.load(name, turn), int) - np.asarray(view, int))
+        assert difference.max() <= (40 if kind == "JPEG" else 0) and difference.mean() < 3
+    with Image.open(tmp_path / "train" / "render_45" / name) as image:
+        assert (image.format, image.mode, image.size) == (kind, "L", (32, 64))
+
+
+def test_eight_views_are_needed(tmp_path):
+    with pytest.raises(ValueError):
+        write_renders(str(tmp_path), "a.jpg", [])
+
+
+# ---- meshes
+@pytest.fixture
+def meshes(tmp_path):
+    """A folder with the mesh of a.jpg and the faces beside it."""
+    folder = tmp_path / "train" / "geometry"
+    folder.mkdir(parents=True)
+    write_faces(str(folder), figure().faces)
+    write_geometry(str(folder / "a.npz"), figure(), figure().faces)
+    return folder
+
+
+def test_a_mesh_is_rendered_as_its_render_was_written(tmp_path, meshes):
+    """Two ways to one picture: from disk, and when asked for."""
+    for folder in FOLDERS:
+        (tmp_path / "train" / folder).mkdir(parents=True)
+    views = render_views(figure(), (0, *TURNS), (64, 24))
+    write_renders(str(tmp_path / "train"), "a.png", views)
+    on_disk = open_store(str(tmp_path), "train", "renders")
+    drawn = open_store(str(tmp_path), "train", "geometry", height=64)
+    assert isinstance(on_disk, RenderStore) and isinstance(drawn, GeometryStore)
+    for turn in (0, *TURNS):
+        a, b = (np.asarray(s.load("a.png", turn, 24 / 64), int) for s in (on_disk, drawn))
+        assert a.shape == b.shape == (64, 24)
+        assert np.array_equal(a, b)
+
+
+def test_a_mesh_takes_any_yaw_and_the_shape_of_its_crop(tmp_path, meshes):
+    store = GeometryStore(str(tmp_path), "train", height=40)
+    assert store.load("a.jpg", 33.3, aspect=0.375).size == (15, 40)
+    first, second = store.load_views("a.jpg", (10, 20))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(store.load("a.jpg", 370), first)
+    assert render_size(128, 64 / 128) == (128, 64) and render_size(10, 0.001) == (10, 1)
+
+
+def test_a_mesh_is_found_by_the_stem_of_the_image(tmp_path, meshes):
+    store = GeometryStore(str(tmp_path), "train")
+    assert "a.jpg" in store and "a.png" in store
+    assert "b.jpg" not in store and "faces.jpg" not in store
+
+
+def test_missing_and_broken_meshes_are_named(tmp_path, meshes):
+    with pytest.raises(MissingStructureError, match="test.geometry does not exist.*prepare_st"):
+        GeometryStore(str(tmp_path), "test")
+    store = GeometryStore(str(tmp_path), "train")
+    with pytest.raises(OSError, match=re.escape(str(meshes / "b.npz"))):
+        store.load("b.jpg")
+    (meshes / "a.npz").write_bytes(b"broken")
+    with pytest.raises(OSError, match=re.escape(str(meshes / "a.npz"))):
+        store.load("a.jpg")
+    (meshes / "faces.npy").write_bytes(b"broken")
+    with pytest.raises(OSError, match=re.escape(str(meshes / "faces.npy"))):
+        GeometryStore(str(tmp_path), "train")

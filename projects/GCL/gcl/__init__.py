@@ -1,10 +1,11 @@
 """Joint generative and contrastive learning (GCL, CVPR 2021) for fast-reid.
 
-Importing adapts fastreid 1.4.0 to a current stack (:mod:`gcl.compat`) and registers the models.
+Importing adapts fastreid 1.4.0 to a current stack (:mod:`gcl.compat`) and registers the models and
+the synthetic data set.
 """
 
 from . import compat  # noqa: I001  first: fastreid does not import without it
-from . import modeling
+from . import data, modeling
 from .config import ConfigError, add_gcl_config, check_gcl_config
 
-__all__ = ["ConfigError", "add_gcl_config", "check_gcl_config", "compat", "modeling"]
+__all__ = ["ConfigError", "add_gcl_config", "check_gcl_config", "compat", "data", "modeling"]

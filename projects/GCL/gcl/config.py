@@ -113,8 +113,12 @@ def add_gcl_config(cfg: CN) -> None:
 
     # ---- structure images s (renders of the person's mesh)
     cfg.GCL.STRUCTURE = CN()
-    # Folder with {train,test}/{render,render_45,...,render_315}/<image name>
+    # Folder with {train,test}/{render,render_45,...,render_315}/<image name>, and/or
+    # {train,test}/geometry/<image stem>.npz; tools/prepare_structure.py makes them
     cfg.GCL.STRUCTURE.DIR = ""
+    # "renders": read the files. "geometry": render the meshes in the data workers, which costs nine
+    # times the CPU time (150 against 17 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"
 
@@ -256,6 +260,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     )
     for key, value, allowed in (
         ("GCL.STRUCTURE.MISSING", gcl.STRUCTURE.MISSING, ("error", "skip")),
+        ("GCL.STRUCTURE.SOURCE", gcl.STRUCTURE.SOURCE, ("renders", "geometry")),
         ("GCL.LABELS.FEATURES", gcl.LABELS.FEATURES, ("bank", "fresh")),
         ("GCL.JOINT.READINESS", gcl.JOINT.READINESS, ("off", "gate", "ramp")),
         ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
@@ -304,7 +309,8 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         )
         _require(
             os.path.isdir(os.path.join(folder, "train")),
-            f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the training images' renders.",
+            f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the training images'"
+            " structures.",
         )
 
 

@@ -1,1 +1,5 @@
+"""Training data; importing registers the data set ``SyntheticPedestrians``."""
 
+from . import synthetic
+
+__all__ = ["synthetic"]

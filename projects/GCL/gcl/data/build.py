@@ -15,7 +15,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 
 from gcl.config import ConfigError, generator_size
-from gcl.structure.store import RenderStore
+from gcl.structure.store import open_store
 
 from .transforms import build_joint_transform
 from .view_dataset import ViewDataset, with_structure
@@ -37,11 +37,11 @@ class TrainingSet:
         identities: (N,) integers for the ground-truth identities, used to log cluster quality and
             for nothing else.
         usable: indices of the images that have structures (all, when no phase needs any).
-        structures: the source of renders, or None.
+        structures: where structure images come from, or None.
 
     Raises:
         ConfigError: a data set is unknown or not there, or has too few images for a batch.
-        MissingStructureError: images lack renders.
+        MissingStructureError: images lack structures.
     """
 
     def __init__(self, cfg) -> None:
@@ -61,8 +61,11 @@ class TrainingSet:
         self.structures = None
         self.usable = list(range(len(self.items)))
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
-            self.structures = RenderStore(cfg.GCL.STRUCTURE.DIR, "train")
-            self.usable = with_structure(self.items, self.structures, cfg.GCL.STRUCTURE.MISSING)
+            structure = cfg.GCL.STRUCTURE
+            self.structures = open_store(
+                structure.DIR, "train", structure.SOURCE, cfg.INPUT.SIZE_TRAIN[0]
+            )
+            self.usable = with_structure(self.items, self.structures, structure.MISSING)
             if len(self.usable) < len(self.items):
                 logger.warning(
                     "%d of %d training images have no structure and are left out of the phases"
@@ -151,7 +154,7 @@ def load_dataset(name: str, **kwargs):
         raise ConfigError(f"DATASETS.NAMES: the toolbox knows no data set {name!r}.") from error
     try:
         return factory(root=_root, **kwargs)
-    except (RuntimeError, OSError, AssertionError) as error:
+    except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:
         raise ConfigError(
             f"DATASETS.NAMES {name}: {error} (searched under FASTREID_DATASETS = "
             f"{os.path.abspath(_root)})."

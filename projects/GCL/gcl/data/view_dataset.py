@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import functional as TF
 from torchvision.transforms.functional import InterpolationMode
 
-from gcl.structure.store import TURNS, MissingStructureError, RenderStore
+from gcl.structure.store import TURNS, MissingStructureError, StructureStore
 
 Images = tuple[Image.Image, ...]
 
@@ -35,7 +35,7 @@ class ViewDataset(Dataset):
     Args:
         items: (path, camera id) of each crop.
         size: (H, W); ``images`` are resized to it.
-        structures: source of renders; None: none are read.
+        structures: source of structure images; None: none are read.
         structure_size: (h, w) of structure images.
         transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
         joint_transform: maps a tuple of PIL images (crop, s_ori, s_new) with the same geometry for
@@ -50,7 +50,7 @@ class ViewDataset(Dataset):
         items: Sequence[tuple[str, int]],
         size: tuple[int, int],
         *,
-        structures: RenderStore | None = None,
+        structures: StructureStore | None = None,
         structure_size: tuple[int, int] | None = None,
         transform: Callable[[Image.Image], Tensor] | None = None,
         joint_transform: Callable[[Images], Images] | None = None,
@@ -79,7 +79,7 @@ class ViewDataset(Dataset):
         views = (TF.resize(image, self.size, InterpolationMode.BICUBIC),)
         if self.structures is not None:
             turn = TURNS[int(torch.randint(len(TURNS), ()))]
-            views += tuple(self._structure(path, t) for t in (0, turn))
+            views += self._structures(path, (0, turn), image.width / image.height)
             if self.joint_transform is not None:
                 views = self.joint_transform(views)
             item["structure_ori"], item["structure_new"] = map(self._structure_tensor, views[1:])
@@ -89,11 +89,14 @@ class ViewDataset(Dataset):
     def views(self, index: int) -> Tensor:
         """Structure images of one person from its own view and all seven turns, (8, 1, h, w)."""
         path = self.items[index][0]
-        return torch.stack([self._structure_tensor(self._structure(path, t)) for t in (0, *TURNS)])
+        crop = read_crop(path)
+        views = self._structures(path, (0, *TURNS), crop.width / crop.height)
+        return torch.stack([self._structure_tensor(view) for view in views])
 
-    def _structure(self, path: str, turn: int) -> Image.Image:
-        """Render at the size of the crop, so that one geometry serves both."""
-        return TF.resize(self.structures.load(os.path.basename(path), turn), self.size)
+    def _structures(self, path: str, turns: Sequence[int], aspect: float) -> Images:
+        """Structures at the size of the crop, so that one geometry serves both."""
+        views = self.structures.load_views(os.path.basename(path), turns, aspect)
+        return tuple(TF.resize(view, self.size) for view in views)
 
     def _structure_tensor(self, image: Image.Image) -> Tensor:
         return TF.pil_to_tensor(TF.resize(image, self.structure_size)).float() / 255
@@ -112,22 +115,22 @@ def read_crop(path: str) -> Image.Image:
 
 
 def with_structure(
-    items: Sequence[tuple[str, int]], structures: RenderStore, missing: str
+    items: Sequence[tuple[str, int]], structures: StructureStore, missing: str
 ) -> list[int]:
-    """Indices of the crops that have structure renders.
+    """Indices of the crops that have structures.
 
     Args:
         missing: "error" or "skip".
 
     Raises:
-        MissingStructureError: crops lack renders and ``missing`` is "error", or none has any.
+        MissingStructureError: crops lack structures and ``missing`` is "error", or none has any.
     """
     names = [os.path.basename(path) for path, _ in items]
     lacking = [name for name in names if name not in structures]
     if lacking and (missing == "error" or len(lacking) == len(names)):
         raise MissingStructureError(
-            f"{len(lacking)} of {len(names)} training images have no structure renders in"
-            f" {structures.folder}, the first: {', '.join(lacking[:5])}. Render them, or set"
+            f"{len(lacking)} of {len(names)} training images have no structure in"
+            f" {structures.folder}, the first: {', '.join(lacking[:5])}. Prepare them, or set"
             " GCL.STRUCTURE.MISSING skip to leave them out of the phases that need structures."
         )
     return [i for i, name in enumerate(names) if name in structures]

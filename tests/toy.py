@@ -1,7 +1,7 @@
 """A toy data set drawn in a second: people of shaded ellipsoids, in Market-1501's layout, with
 structures.
 
-``make demo`` trains on it until the synthetic pedestrians exist, and the tests use it.
+The tests train on it: the synthetic pedestrians (gcl.data.synthetic) take longer to draw.
 
 Coordinates: x to the image's right, y down, z away from the camera; lengths in body heights, origin
 at the hips; yaw 0 faces the camera, 90 the image's right. A body's own axes are (left, down,
@@ -10,7 +10,6 @@ front). Shapes: H x W image, E ellipsoids.
 
 from __future__ import annotations
 
-import argparse
 import colorsys
 import os
 from dataclasses import dataclass
@@ -289,27 +288,3 @@ def _save(picture: np.ndarray, *path: str | os.PathLike) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     pixels = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
     Image.fromarray(pixels).save(path, quality=95)
-
-
-def main() -> None:
-    """``python -m gcl.data.toy DIR``: the data set of ``make demo``, structures in DIR/meshes."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("dir", metavar="DIR")
-    parser.add_argument("--people", type=int, default=16)
-    parser.add_argument("--test-people", type=int, default=12)
-    parser.add_argument("--cameras", type=int, default=2)
-    parser.add_argument("--size", type=int, nargs=2, default=(64, 32), metavar=("H", "W"))
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    write_toy_dataset(
-        args.dir,
-        people=args.people,
-        test_people=args.test_people,
-        cameras=args.cameras,
-        size=tuple(args.size),
-        seed=args.seed,
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -4,11 +4,11 @@ import hashlib
 
 import numpy as np
 import pytest
+import toy as module
 from fastreid.data.datasets import DATASET_REGISTRY
 from PIL import Image
+from toy import DATASET, PARTS, render_body, write_toy_dataset
 
-from gcl.data import toy as module
-from gcl.data.toy import DATASET, PARTS, render_body, write_toy_dataset
 from gcl.structure.store import FOLDERS, TURNS, RenderStore
 
 
@@ -184,12 +184,3 @@ def test_what_the_layout_can_not_hold_is_refused(tmp_path, options, words):
     with pytest.raises(ValueError, match=words):
         write_toy_dataset(tmp_path, **options)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_command_line(tmp_path, monkeypatch):
-    argv = ["toy", str(tmp_path), "--people", "1", "--test-people", "1", "--size", "32", "16"]
-    monkeypatch.setattr("sys.argv", argv)
-    module.main()
-    assert len(files(tmp_path)) == 2 * 2 * 8 * 9
-    with Image.open(next(tmp_path.rglob("*.jpg"))) as image:
-        assert image.size == (16, 32)

@@ -1,0 +1,143 @@
+"""Pictures of people: (identity, camera, moment) -> crop, mask and structure renders.
+
+All functions are pure: the same arguments give the same pixels, and of two pictures that differ in
+the yaw alone everything else is the same, down to the noise.
+Shapes: `B` pictures, H x W crop, `W` vertices of a figure, `P` pixels of figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gcl.structure.poses import Pose
+from gcl.structure.render import Fragments, rasterize, shade, vertex_normals
+
+from . import cloth, light, places, things
+from .cameras import develop
+from .figure import Figure, Tailor
+from .patterns import Spot
+from .projection import Projection, about_pelvis
+from .scene import Scene
+
+SUPERSAMPLE = 2
+"""Pixels each way that are averaged into one of the person; what is behind is smooth enough."""
+
+_CREASES, _PLACE = 2, 1  # purposes of chance
+
+
+class Pictures(NamedTuple):
+    """Attributes:
+    crops: (B, H, W, 3) uint8, before JPEG.
+    masks: (B, H, W) share of each pixel that the person covers.
+    """
+
+    crops: np.ndarray
+    masks: np.ndarray
+
+
+def dress(tailor: Tailor, scenes: Sequence[Scene]) -> Figure:
+    """People in the clothes and poses of ``scenes``, facing the camera."""
+    poses = [scene.pose() for scene in scenes]
+    pose = Pose(*(torch.cat(field) for field in zip(*poses, strict=True)))
+    return tailor.dress([scene.person for scene in scenes], pose)
+
+
+@torch.no_grad()
+def photographs(
+    tailor: Tailor, scenes: Sequence[Scene], size: tuple[int, int], figure: Figure | None = None
+) -> Pictures:
+    """Crops as the cameras of ``scenes`` take them.
+
+    Args:
+        size: (H, W).
+        figure: ``dress(tailor, scenes)``, when it is there already.
+    """
+    figure = figure or dress(tailor, scenes)
+    large = (SUPERSAMPLE * size[0], SUPERSAMPLE * size[1])
+    yaw = torch.tensor([scene.moment.yaw for scene in scenes])
+    projection = Projection(about_pelvis(figure.vertices, yaw), scenes, size)
+    fragments = rasterize(projection.pixels * SUPERSAMPLE, tailor.figure_faces, large)
+    colour = _colours(tailor, scenes, figure, fragments, yaw)
+    person = _smaller(fragments.picture(colour))
+    mask = _smaller(fragments.picture(torch.ones_like(colour[:, :1])))
+    crops = []
+    for i, scene in enumerate(scenes):
+        rng = scene.rng(_PLACE)
+        behind = _backdrop(scene, projection.rays(i), figure.body[i], rng)
+        crops.append(develop(behind * (1 - mask[i]) + person[i], scene.camera, rng))
+    return Pictures(np.stack(crops), mask[..., 0])
+
+
+@torch.no_grad()
+def structures(
+    tailor: Tailor,
+    scenes: Sequence[Scene],
+    turns: Sequence[float],
+    size: tuple[int, int],
+    figure: Figure | None = None,
+) -> np.ndarray:
+    """(B, T, H, W) uint8 renders of the bare bodies in their poses, turned by each of ``turns``
+    degrees, in the very place in which :func:`photographs` has the person at that yaw."""
+    figure = figure or dress(tailor, scenes)
+    count = figure.body.shape[1]
+    many = [scene.turned(t) for scene in scenes for t in turns]
+    yaw = torch.tensor([scene.moment.yaw for scene in many])
+    repeat = torch.arange(len(scenes)).repeat_interleave(len(turns))
+    normals = about_pelvis(vertex_normals(figure.body, tailor.faces)[repeat], yaw)
+    both = about_pelvis(torch.cat((figure.body, figure.vertices), 1)[repeat], yaw)
+    pixels = Projection(both[:, count:], many, size)(both[:, :count])
+    fragments = rasterize(pixels, tailor.faces, size)
+    grey = fragments.interpolate(shade(normals)[..., None], tailor.faces)[:, 0]
+    pictures = (fragments.picture(grey) * 255).round().byte().numpy()
+    return pictures.reshape(len(scenes), len(turns), *size)
+
+
+def _colours(
+    tailor: Tailor, scenes: Sequence[Scene], figure: Figure, fragments: Fragments, yaw: Tensor
+) -> Tensor:
+    """(P, 3) lit colours of the pixels of the figures."""
+    faces, image = tailor.figure_faces, fragments.image
+    normals = vertex_normals(figure.vertices, faces)
+    values = fragments.interpolate(torch.cat((normals, figure.rest, figure.place), 2), faces)
+    normal, rest, place = values.split((3, 3, 2), 1)
+    groups = fragments.interpolate(tailor.groups[None], faces).unbind(1)
+    spot = Spot(
+        image,
+        tailor.part[fragments.face],
+        rest,
+        place,
+        dict(zip(tailor.anatomy.shares, groups, strict=True)),
+        {name: height[image] for name, height in figure.heights.items()},
+    )
+    colour, crease = cloth.albedo([scene.person for scene in scenes], spot)
+    crumple = np.stack([scene.rng(_CREASES).random((cloth.WAVES, 4)) for scene in scenes])
+    height, slope = cloth.folds(spot, torch.from_numpy(crumple).float())
+    # rest axes (left, back, up) are nearly those of the upright body in camera axes
+    bump = torch.stack((slope[:, 0], -slope[:, 2], slope[:, 1]), 1)
+    normal = torch.nn.functional.normalize(normal - 0.24 * crease[:, None] * bump, dim=1)
+    dim = (1 + 0.05 * crease * height) * light.occlusion(fragments)
+    return colour * light.daylight(scenes, yaw, image, normal) * dim[:, None]
+
+
+def _backdrop(scene: Scene, rays: np.ndarray, body: Tensor, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) the place behind the person, with the person's shadow on the ground."""
+    moment, camera = scene.moment, scene.camera
+    passers = [
+        things.draw_passer(rng, moment.x + rng.uniform(-3, 3), moment.z + rng.uniform(1.0, 8.0))
+        for _ in range(rng.choice(3, p=(0.6, 0.28, 0.12)))
+    ]
+    passers.sort(key=lambda thing: -thing.z)
+    eye = np.array([0.0, -camera.height, 0.0])
+    picture, ground = places.view(camera.place, eye, rays, tuple(passers))
+    return picture * (1 - light.shadow(scene, ground, body))[..., None]
+
+
+def _smaller(picture: Tensor) -> np.ndarray:
+    """(B, H, W, C) averaged over SUPERSAMPLE pixels each way."""
+    smaller = torch.nn.functional.avg_pool2d(picture.permute(0, 3, 1, 2), SUPERSAMPLE)
+    return smaller.permute(0, 2, 3, 1).numpy()

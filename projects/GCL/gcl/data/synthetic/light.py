@@ -1,0 +1,101 @@
+"""Light on people, and the shadows they throw.
+
+Shapes: `B` pictures, `P` pixels of figures, H x W crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter, map_coordinates
+from torch import Tensor
+
+from gcl.structure.render import Fragments
+
+from .projection import about_pelvis
+from .scene import Scene
+
+SUNNY = 0.35
+"""Share of the sun in the light from which on shadows have an outline."""
+
+
+def daylight(scenes: Sequence[Scene], yaw: Tensor, image: Tensor, normal: Tensor) -> Tensor:
+    """Light of sky, ground and sun.
+
+    Args:
+        yaw: (B,) degrees by which figures are turned.
+        image: (P,) which picture a pixel is of.
+        normal: (P, 3) of the figure that is not turned yet, camera axes.
+
+    Returns:
+        (P, 3), about 1 where a cloudy sky lights from above.
+    """
+    sun = torch.tensor([_sun_before(scene) for scene in scenes], dtype=torch.float32)
+    # turning the sun against the body is cheaper than turning normals
+    sun = about_pelvis(sun[:, None], -yaw)[:, 0]
+    share = torch.tensor([scene.camera.sunlight for scene in scenes])[image]
+    sky = 0.62 - 0.38 * normal[:, 1]
+    direct = (normal * sun[image]).sum(1).clamp(min=0)
+    blue, white = torch.tensor([0.97, 1.0, 1.05]), torch.tensor([1.02, 1.0, 0.96])
+    return (1.15 * (1 - share) * sky)[:, None] * blue + (1.55 * share * direct)[:, None] * white
+
+
+def occlusion(fragments: Fragments) -> Tensor:
+    """(P,) share of the light that reaches a pixel: less where what is beside it lies nearer, as
+    between legs and under arms."""
+    there = fragments.picture(torch.ones_like(fragments.depth))
+    depth = fragments.picture(fragments.depth)
+    both = torch.nn.functional.avg_pool2d(torch.stack((depth, there), 1), 2)
+    for kernel in ((7, 1), (1, 7)):
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        both = torch.nn.functional.avg_pool2d(both, kernel, 1, padding)
+    # what is not the person does not count
+    beside = (both[:, 0] / both[:, 1].clamp(min=1e-3)).repeat_interleave(2, 1)
+    beside = beside.repeat_interleave(2, 2).flatten()[fragments.pixel]
+    return 1 - 2.6 * (fragments.depth - beside).clamp(0, 0.15)
+
+
+def shadow(scene: Scene, ground: np.ndarray, body: Tensor) -> np.ndarray:
+    """How much of its light the person takes from the ground.
+
+    Args:
+        ground: (H, W, 2) the places (x, z) that pixels show.
+        body: (V, 3) the bare body, facing the camera.
+
+    Returns:
+        (H, W) in [0, 1].
+    """
+    sun, share = scene.camera.sun, scene.camera.sunlight
+    points = about_pelvis(body[None, ::3], torch.tensor([scene.moment.yaw]))[0].numpy()
+    x, y, z = points.T
+    c, s = np.cos(scene.azimuth), np.sin(scene.azimuth)
+    foot, up = np.stack((c * x + s * z, c * z - s * x), 1), -y
+    here = ground - (scene.moment.x, scene.moment.z)
+    # sharp under the feet, wide and weak under all the body
+    contact = _spread(foot, here, np.exp(-up / 0.04), 0.05)
+    under = _spread(foot, here, np.exp(-up / 0.4), 0.16)
+    light = (1 - 0.55 * np.tanh(1.2 * contact)) * (1 - 0.35 * np.tanh(0.4 * under))
+    if share > SUNNY:
+        cast = foot - up[:, None] / -sun[1] * (sun[0], sun[2])
+        light *= 1 - share * np.tanh(_spread(cast, here, np.ones(len(up)), 0.045))
+    return 1 - light
+
+
+def _spread(points: np.ndarray, here: np.ndarray, weight: np.ndarray, width: float) -> np.ndarray:
+    """(H, W) sum of Gaussians about ``points`` (N, 2) at the places ``here`` (H, W, 2), about 1
+    where a body that were pressed flat would lie."""
+    cells, cell = 112, 0.04
+    index = np.clip((points / cell + cells / 2).astype(int), 0, cells - 1)
+    grid = np.bincount(index[:, 1] * cells + index[:, 0], weight, cells * cells)
+    grid = gaussian_filter(grid.reshape(cells, cells), width / cell)
+    where = here / cell + (cells - 1) / 2
+    return 4 * map_coordinates(grid, (where[..., 1], where[..., 0]), order=1, mode="constant")
+
+
+def _sun_before(scene: Scene) -> list[float]:
+    """Direction to the sun in the axes of a camera that looks level at the person."""
+    c, s = np.cos(scene.azimuth), np.sin(scene.azimuth)
+    x, y, z = scene.camera.sun
+    return [c * x - s * z, y, s * x + c * z]

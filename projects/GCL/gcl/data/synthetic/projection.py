@@ -1,0 +1,89 @@
+"""From metres to pixels: the perspective of each camera, and the box round each person.
+
+Camera space: x right, y down, z forward, metres, here with the origin on the ground under the
+person. Shapes: `B` pictures, `W` vertices, H x W crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gcl.structure.render import turn
+
+from .scene import AIM, Scene
+
+FILLED = 0.95
+"""Share of the crop's height (or width) that a person fills in a well-cut box."""
+
+
+def about_pelvis(points: Tensor, yaw: Tensor) -> Tensor:
+    """(B, W, 3) points, or directions, turned about the vertical axis through the origin."""
+    # `turn` goes about the mean of the points: a last one at the origin shows what that moves
+    both = torch.cat((points, torch.zeros_like(points[:, :1])), 1)
+    turned = turn(both, yaw)
+    return turned[:, :-1] - turned[:, -1:]
+
+
+class Projection:
+    """Projects what stands where the people of ``scenes`` stand.
+
+    Args:
+        vertices: (B, W, 3) figures at their yaw; the box of each is that of its figure.
+        size: (H, W).
+
+    Attributes:
+        pixels: (B, W, 3) column and row in pixels, and depth, of ``vertices``.
+    """
+
+    def __init__(self, vertices: Tensor, scenes: Sequence[Scene], size: tuple[int, int]) -> None:
+        self.scenes, self.size = scenes, size
+        elevation = np.deg2rad([scene.elevation for scene in scenes])
+        self.cos, self.sin = _column(np.cos(elevation)), _column(np.sin(elevation))
+        self.distance = _column([scene.distance for scene in scenes])
+        plane = self._plane(vertices)
+        low, high = plane[..., :2].amin(1), plane[..., :2].amax(1)
+        room = torch.tensor([size[1], size[0]], dtype=torch.float32)
+        moments = [scene.moment for scene in scenes]
+        across, upright = (FILLED * room / (high - low)).split(1, 1)
+        zoom = torch.minimum(across, upright)
+        widened = torch.minimum(zoom * _column([m.widen for m in moments]), across)
+        zoom = torch.cat((widened, zoom), 1) * _column([m.zoom for m in moments])
+        off = torch.tensor([(m.left, m.down) for m in moments], dtype=torch.float32)
+        self.zoom = zoom[:, None]
+        self.shift = (room * (0.5 + off) - zoom * (low + high) / 2)[:, None]
+        self.pixels = self._pixels(plane)
+
+    def __call__(self, vertices: Tensor) -> Tensor:
+        """(B, W, 3) metres -> (B, W, 3) column and row in pixels, and depth."""
+        return self._pixels(self._plane(vertices))
+
+    def rays(self, i: int) -> np.ndarray:
+        """(H, W, 3) directions through the centres of the pixels of picture ``i``, in the axes of
+        its camera's place."""
+        rows, columns = np.mgrid[: self.size[0], : self.size[1]] + 0.5
+        scale = (self.zoom[i, 0] * self.distance[i]).tolist()
+        left, up = self.shift[i, 0].tolist()
+        x, y = (columns - left) / scale[0], (rows - up) / scale[1]
+        cos, sin = float(self.cos[i]), float(self.sin[i])
+        down, away = cos * y + sin, cos - sin * y
+        c, s = np.cos(self.scenes[i].azimuth), np.sin(self.scenes[i].azimuth)
+        return np.stack((c * x + s * away, down, c * away - s * x), -1)
+
+    def _plane(self, vertices: Tensor) -> Tensor:
+        """x and y in metres at the person's distance, and depth, linear on the picture."""
+        x, y, z = vertices.unbind(-1)
+        y = y + AIM
+        y, z = self.cos * y - self.sin * z, self.sin * y + self.cos * z
+        scale = self.distance / (z + self.distance)
+        return torch.stack((x * scale, y * scale, self.distance * (1 - scale)), -1)
+
+    def _pixels(self, plane: Tensor) -> Tensor:
+        return torch.cat((plane[..., :2] * self.zoom + self.shift, plane[..., 2:]), -1)
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(np.asarray(values), dtype=torch.float32)[:, None]

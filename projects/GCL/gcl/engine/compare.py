@@ -1,0 +1,102 @@
+"""Runs side by side: a table of their last evaluation, their curves, their last sheet.
+
+A run is a folder that tools/train_net.py wrote: ``metrics.json`` of a training,
+``evaluation.json`` of an ``--eval-only``, ``views/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from tabulate import tabulate
+
+MEASURES = ("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP")
+
+PANELS = (
+    ("mAP", "mAP (%)"),
+    ("labels/rand_index", "pseudo labels: adjusted Rand index"),
+    ("loss_image", "image loss of the generator"),
+    ("readiness/score", "readiness of generated views"),
+)
+"""What is plotted, and its title; runs without it are left out of a panel, empty panels too."""
+
+
+class RunError(ValueError):
+    """A folder that is no finished run; the message names it."""
+
+
+def read_metrics(folder: str) -> list[dict[str, float]]:
+    """Lines of the run's ``metrics.json``, or the one of its ``evaluation.json``.
+
+    Raises:
+        RunError: the folder has neither, or no evaluation in them.
+    """
+    lines = []
+    for name in ("metrics.json", "evaluation.json"):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            with open(path) as file:
+                lines += [json.loads(line) for line in file]
+    if not any("mAP" in line for line in lines):
+        raise RunError(
+            f"{folder} holds no evaluation (metrics.json of a training or evaluation.json of an"
+            " --eval-only): let the run come to its end first."
+        )
+    return lines
+
+
+def table(runs: Mapping[str, str]) -> str:
+    """The LAST evaluation of each run, not the best: that one would be chosen on the test set.
+
+    Args:
+        runs: name -> folder.
+
+    Raises:
+        RunError: see :func:`read_metrics`.
+    """
+    rows = []
+    for name, folder in runs.items():
+        last = [line for line in read_metrics(folder) if "mAP" in line][-1]
+        rows.append([name, *(last.get(measure) for measure in MEASURES)])
+    return tabulate(rows, headers=("", *MEASURES), floatfmt=".1f", tablefmt="github")
+
+
+def curves(runs: Mapping[str, str], path: str) -> None:
+    """Draw the :data:`PANELS` over training steps into ``path`` (PNG)."""
+    metrics = {name: read_metrics(folder) for name, folder in runs.items()}
+    panels = [p for p in PANELS if any(len(_series(m, p[0])) > 1 for m in metrics.values())]
+    figure = Figure(figsize=(4 * max(len(panels), 1), 3), layout="constrained", dpi=80)
+    for place, (key, title) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), place + 1)
+        for number, (name, lines) in enumerate(metrics.items()):
+            series = _series(lines, key)
+            if len(series) > 1:
+                axes.plot(*zip(*series, strict=True), "o-", ms=3, color=f"C{number}", label=name)
+            elif series:  # an evaluation alone: a level to compare with
+                axes.axhline(series[0][1], ls=":", color=f"C{number}", label=name)
+        axes.set(title=title, xlabel="step")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def last_sheets(folder: str, out: str) -> list[str]:
+    """Copy the run's last sheets of generated views to ``out``; the names of the copies."""
+    views = os.path.join(folder, "views")
+    names = sorted(os.listdir(views)) if os.path.isdir(views) else []
+    copies = []
+    for kind in ("views", "turntable"):
+        sheets = [name for name in names if name.startswith(f"{kind}_")]
+        if sheets:
+            shutil.copyfile(os.path.join(views, sheets[-1]), os.path.join(out, f"{kind}.png"))
+            copies.append(f"{kind}.png")
+    return copies
+
+
+def _series(lines: list[dict[str, float]], key: str) -> list[tuple[float, float]]:
+    return [(line.get("iteration", 0), line[key]) for line in lines if key in line]

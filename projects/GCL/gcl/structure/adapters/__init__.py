@@ -1,0 +1,16 @@
+"""From the files of mesh-recovery tools to :class:`~gcl.structure.geometry.Geometry`.
+
+:func:`open_adapter` gives a function from a crop's path to its mesh, for any of :data:`ADAPTERS`.
+"""
+
+from .files import PayloadError, read_payload
+from .folder import ADAPTERS, Adapter, NobodyError, open_adapter
+
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "NobodyError",
+    "PayloadError",
+    "open_adapter",
+    "read_payload",
+]

@@ -1,0 +1,53 @@
+"""Files that are either there and whole, or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+PART = ".part"
+"""Suffix of a file in the making; its name starts with a dot."""
+
+
+@contextmanager
+def atomic(path: str) -> Iterator[BinaryIO]:
+    """A binary file that appears under ``path`` only when it has been written to its end.
+
+    Whatever happens before, an exception or a kill, ``path`` is what it was. A kill leaves a hidden
+    file behind, which :func:`remove_leftovers` takes away.
+    """
+    folder, name = os.path.split(path)
+    # a name of its own for every writer: two runs on one folder must not write into one file
+    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}{PART}")
+    try:
+        with open(part, "xb") as file:
+            yield file
+        os.replace(part, path)
+    except BaseException:
+        if os.path.exists(part):
+            os.remove(part)
+        raise
+
+
+def remove_leftovers(folder: str, age: float = 3600) -> int:
+    """Remove what killed runs left in ``folder``; returns how many files.
+
+    Args:
+        age: seconds since the last write; younger files may belong to another process at work.
+    """
+    removed = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.name.startswith(".") and entry.name.endswith(PART)):
+                continue
+            try:
+                if time.time() - entry.stat().st_mtime > age:
+                    os.remove(entry)
+                    removed += 1
+            except FileNotFoundError:  # finished or removed by another process meanwhile
+                pass
+    return removed

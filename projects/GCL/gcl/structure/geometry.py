@@ -1,0 +1,170 @@
+"""A person's mesh as the camera sees it: the format between mesh recovery and rendering.
+
+``<stem>.npz`` holds ``vertices`` (V, 3) float32, and optionally ``faces`` (F, 3), ``yaw`` and
+``confidence``; without ``faces`` the folder's ``faces.npy`` counts. Coordinates are metres in
+camera space: x right, y down, z forward.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .files import atomic
+from .render import render_structure
+
+FACES = "faces.npy"
+SMALLEST, LARGEST = 0.3, 4.0
+"""Metres between which the longest side of a person's bounding box lies."""
+
+# what reading a damaged .npz or .npy raises
+BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+class GeometryError(ValueError):
+    """A mesh that can not be used, or a file that holds none; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One person.
+
+    Args:
+        vertices: (V, 3) metres in camera space, an array or a tensor; kept as a float32 tensor.
+        faces: (F, 3) rows of ``vertices``; kept as an int64 tensor.
+        yaw: degrees, when known: 0 faces the camera, 90 the image's right.
+        confidence: of the mesh, in [0, 1], when known.
+
+    Raises:
+        GeometryError: wrong shapes, values that are not finite, faces without vertices, or a size
+            that no person has in metres.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    yaw: float | None = None
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        vertices, faces = _tensor(self.vertices), _tensor(self.faces)
+        for name, value in (("vertices", vertices), ("faces", faces)):
+            if value.ndim != 2 or value.shape[1] != 3 or not len(value):
+                raise GeometryError(f"{name} have the shape {tuple(value.shape)}, not (..., 3)")
+        if faces.is_floating_point() or faces.is_complex():
+            raise GeometryError(f"faces are {faces.dtype}, not integers")
+        vertices, faces = vertices.detach().float(), faces.long()
+        if not vertices.isfinite().all():
+            raise GeometryError("some vertices are not finite")
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise GeometryError(
+                f"faces name vertices {faces.min()} to {faces.max()} of a mesh of {len(vertices)}"
+                " (the faces of another body model?)"
+            )
+        side = float((vertices.amax(0) - vertices.amin(0)).max())
+        if not SMALLEST <= side <= LARGEST:
+            raise GeometryError(
+                f"the mesh is {side:.3g} long, which is no person in metres (another unit?)"
+            )
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", _seen(faces))
+
+
+_last_faces: list[Tensor] = []
+
+
+def _seen(faces: Tensor) -> Tensor:
+    """The tensor of the mesh before, where the faces are equal: what the renderer works out of a
+    face list, in more time than a picture takes, it remembers with that very tensor."""
+    if not (_last_faces and torch.equal(_last_faces[0], faces)):
+        _last_faces[:] = [faces]
+    return _last_faces[0]
+
+
+def _tensor(value: Tensor | np.ndarray) -> Tensor:
+    """A tensor on the CPU as it is, an array copied (it may be read-only)."""
+    return value.cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+
+
+def write_geometry(path: str, geometry: Geometry, folder_faces: Tensor | None = None) -> None:
+    """Write ``path`` (.npz), all or nothing.
+
+    Args:
+        folder_faces: the folder's ``faces.npy``; equal faces are not written again.
+    """
+    arrays = {"vertices": geometry.vertices.numpy()}
+    if folder_faces is None or not torch.equal(folder_faces, geometry.faces):
+        arrays["faces"] = geometry.faces.int().numpy()
+    for key in ("yaw", "confidence"):
+        if getattr(geometry, key) is not None:
+            arrays[key] = np.float32(getattr(geometry, key))
+    with atomic(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_geometry(path: str, folder_faces: Tensor | None = None) -> Geometry:
+    """Read one ``.npz``.
+
+    Args:
+        folder_faces: the folder's ``faces.npy``, for a file without faces.
+
+    Raises:
+        GeometryError: it is missing, broken, or holds no usable mesh; the message names it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            faces = arrays["faces"] if "faces" in arrays else folder_faces
+            if faces is None:
+                raise GeometryError(f"there are no faces in it and no {FACES} beside it")
+            extra = {k: float(arrays[k]) for k in ("yaw", "confidence") if k in arrays}
+            return Geometry(arrays["vertices"], faces, **extra)
+    except BROKEN as error:
+        raise GeometryError(f"geometry {path} can not be used: {error}.") from error
+
+
+def write_faces(folder: str, faces: Tensor) -> None:
+    """Write the faces that all meshes of ``folder`` share, unless it has some already."""
+    path = os.path.join(folder, FACES)
+    if not os.path.exists(path):
+        with atomic(path) as file:
+            np.save(file, faces.int().numpy())
+
+
+def read_faces(folder: str) -> Tensor | None:
+    """(F, 3) int64 faces that the meshes of ``folder`` share; None when there is no ``faces.npy``.
+
+    Raises:
+        GeometryError: the file is broken; the message names it.
+    """
+    path = os.path.join(folder, FACES)
+    if not os.path.exists(path):
+        return None
+    try:
+        # some body models keep unsigned integers, of which torch knows few
+        faces = np.load(path, allow_pickle=False)
+        if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
+            raise ValueError(f"{faces.dtype} {faces.shape} is not (F, 3) integers")
+    except BROKEN as error:
+        raise GeometryError(f"{path} can not be used: {error}.") from error
+    return torch.from_numpy(faces.astype(np.int64))
+
+
+def render_views(
+    geometry: Geometry, turns: Sequence[float], size: tuple[int, int]
+) -> list[Image.Image]:
+    """Structure images of a mesh turned by each of ``turns``, mode "L".
+
+    Args:
+        turns: degrees to add to the person's yaw; 0: as the camera sees it.
+        size: (height, width) in pixels.
+    """
+    yaw = torch.tensor(turns, dtype=torch.float32)
+    grey = render_structure(geometry.vertices[None], geometry.faces, yaw, size=size)
+    return [Image.fromarray(view) for view in grey.mul(255).round().byte().numpy()]

@@ -1,0 +1,239 @@
+"""Structures for a whole data set: render, convert, check; resumable and in parallel."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch.distributed as dist
+from tabulate import tabulate
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from .adapters import NobodyError
+from .files import atomic, remove_leftovers
+from .geometry import Geometry, read_faces, render_views, write_faces, write_geometry
+from .sheet import contact_sheet
+from .store import (
+    FOLDERS,
+    GEOMETRY,
+    TURNS,
+    GeometryStore,
+    RenderStore,
+    StructureStore,
+    crop_size,
+    names_in,
+    render_size,
+    stem,
+    write_renders,
+)
+from .verify import Problem, check_geometry, check_renders
+
+Source = Callable[[str], Geometry]
+STATES = ("made", "there already", "nobody", "failed")
+SHOWN = 5  # failures that a summary tells
+
+
+class Outcome(NamedTuple):
+    """What happened to one crop: one of :data:`STATES`, and why."""
+
+    state: str
+    message: str = ""
+
+
+@dataclass
+class Summary:
+    """What happened to a split.
+
+    Attributes:
+        counts: crops by state.
+        messages: why crops have none, at most :data:`SHOWN` a state and process.
+        seconds: wall time of the slowest process.
+    """
+
+    counts: Counter = field(default_factory=Counter)
+    messages: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        self.counts[outcome.state] += 1
+        if outcome.message and self.counts[outcome.state] <= SHOWN:
+            self.messages.append(f"{outcome.state}: {outcome.message}")
+
+    def merge(self, other: Summary) -> None:
+        self.counts += other.counts
+        self.messages += other.messages
+        self.seconds = max(self.seconds, other.seconds)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every crop has its structure."""
+        return not (self.counts["nobody"] or self.counts["failed"])
+
+    def table(self, split: str) -> str:
+        """Counts and speed, and the messages below."""
+        made = self.counts["made"]
+        rate = f"{made / self.seconds:.1f}" if made and self.seconds else "-"
+        row = [split, self.counts.total(), *(self.counts[s] for s in STATES), rate]
+        headers = ("split", "crops", *STATES, "made/s")
+        return "\n".join([tabulate([row], headers=headers), *self.messages])
+
+
+class Preparation(Dataset):
+    """Item i makes what the i-th crop lacks and says what happened.
+
+    Args:
+        crops: paths of photographs.
+        source: crop -> mesh.
+        folder: the split's folder; made when it is not there.
+        write: what to write, of "renders" and "geometry".
+        height: of renders in pixels; their width follows the crop.
+    """
+
+    def __init__(
+        self, crops: Sequence[str], source: Source, folder: str, write: Sequence[str], height: int
+    ) -> None:
+        self.crops, self.source, self.folder = list(crops), source, folder
+        self.height = height
+        self.write = set(write)
+        made = (*FOLDERS,) * ("renders" in write) + (GEOMETRY,) * ("geometry" in write)
+        for name in made:
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
+            remove_leftovers(os.path.join(folder, name))
+        # one listing a folder, not eight looks a crop: folders may be far away
+        self._rendered = names_in(folder) if "renders" in write else set()
+        self._meshes: set[str] = set()
+        self._faces = None
+        if "geometry" in write:
+            directory = os.path.join(folder, GEOMETRY)
+            if getattr(source, "faces", None) is not None:
+                write_faces(directory, source.faces)
+            self._faces = read_faces(directory)
+            self._meshes = {stem(f) for f in os.listdir(directory) if f.endswith(".npz")}
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> Outcome:
+        crop = self.crops[index]
+        name = os.path.basename(crop)
+        mesh = "geometry" in self.write and stem(name) not in self._meshes
+        renders = "renders" in self.write and name not in self._rendered
+        if not (mesh or renders):
+            return Outcome("there already")
+        try:
+            geometry = self.source(crop)
+            size = crop_size(crop)
+        except NobodyError as error:
+            return Outcome("nobody", error.args[0])
+        except (ValueError, OSError) as error:
+            return Outcome("failed", str(error))
+        # errors below stop the run: a full or read-only disk is not a matter of this crop
+        if mesh:
+            path = os.path.join(self.folder, GEOMETRY, f"{stem(name)}.npz")
+            write_geometry(path, geometry, self._faces)
+        if renders:
+            views = render_views(geometry, (0, *TURNS), render_size(self.height, size[0] / size[1]))
+            write_renders(self.folder, name, views)
+        return Outcome("made")
+
+
+class Verification(Dataset):
+    """Item i is the problems of the i-th crop's files: "renders" or "geometry" below ``folder``."""
+
+    def __init__(self, crops: Sequence[str], folder: str, source: str) -> None:
+        self.crops, self.folder = list(crops), folder
+        self.check = check_renders if source == "renders" else check_geometry
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> list[Problem]:
+        return self.check(self.folder, self.crops[index])
+
+
+def prepare(dataset: Preparation, workers: int = 0) -> Summary:
+    """Make what is missing and count.
+
+    Under ``torchrun`` every process takes its share of the crops, and all return the summary of
+    all.
+
+    Args:
+        workers: processes beside this one; 0: in this one.
+
+    Raises:
+        OSError: a file can not be written.
+    """
+    summary, start = Summary(), time.perf_counter()
+    for outcome in each(dataset, workers, "structures"):
+        summary.add(outcome)
+    summary.seconds = time.perf_counter() - start
+    total = Summary()
+    for part in gather(summary):
+        total.merge(part)
+    return total
+
+
+def verify(dataset: Verification, workers: int = 0) -> list[Problem]:
+    """Problems of all crops; sharded like :func:`prepare`."""
+    found = [problem for problems in each(dataset, workers, "checking") for problem in problems]
+    return [problem for part in gather(found) for problem in part]
+
+
+def sheet(store: StructureStore, crops: Iterable[str], path: str, rows: int = 12) -> int:
+    """Write a contact sheet of up to ``rows`` crops with structures; returns how many there are.
+
+    They are drawn, always the same ones: every n-th crop could be the same view of everybody.
+    """
+    crops = [crop for crop in crops if os.path.basename(crop) in store]
+    chosen = sorted(random.Random(0).sample(crops, min(rows, len(crops))))
+    if chosen:
+        with atomic(path) as file:
+            contact_sheet(store, chosen).save(file, "PNG")
+    return len(chosen)
+
+
+def open_written(root: str, split: str, write: Sequence[str], height: int) -> StructureStore:
+    """The store of what was written; renders, where there are both."""
+    return RenderStore(root, split) if "renders" in write else GeometryStore(root, split, height)
+
+
+def each(dataset: Dataset, workers: int, description: str) -> Iterator[Any]:
+    """Items of this process's share of a data set, with a progress bar on the first process.
+
+    torch's loader is the pool: its workers end with their parent, even a killed one, and a worker
+    that dies is noticed.
+    """
+    rank, world = shard()
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(rank, len(dataset), world),
+        num_workers=workers,
+        collate_fn=_same,
+    )
+    return iter(tqdm(loader, description, disable=rank > 0, unit="crop"))
+
+
+def _same(item: Any) -> Any:
+    return item
+
+
+def shard() -> tuple[int, int]:
+    """(rank, number of processes) as torchrun sets them, else (0, 1)."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def gather(value: Any) -> list[Any]:
+    """``value`` of every process of a torchrun job; a list of one without it."""
+    world = shard()[1]
+    if world == 1:
+        return [value]
+    values: list[Any] = [None] * world
+    dist.all_gather_object(values, value)
+    return values

@@ -1,0 +1,252 @@
+"""Structures of a data set: what is made, skipped, refused; killed runs; shares of processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+from structure.figures import figure
+
+from gcl.structure.adapters import NobodyError
+from gcl.structure.geometry import read_faces, read_geometry, render_views, write_geometry
+from gcl.structure.prepare import (
+    Preparation,
+    Summary,
+    Verification,
+    each,
+    open_written,
+    prepare,
+    sheet,
+    verify,
+)
+from gcl.structure.store import FOLDERS, TURNS, GeometryStore, RenderStore, names_in
+
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+
+
+class Figures:
+    """Crop -> the same figure; crops named nobody* have none, bad* a broken one."""
+
+    faces = figure().faces
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, crop: str):
+        self.asked.append(os.path.basename(crop))
+        if os.path.basename(crop).startswith("nobody"):
+            raise NobodyError(f"nobody in {crop}.")
+        if os.path.basename(crop).startswith("bad"):
+            raise ValueError(f"{crop} is bad.")
+        return figure()
+
+
+@pytest.fixture
+def make_crops(tmp_path):
+    """``make_crops(names)``: photographs of 24 x 64 pixels; returns their paths."""
+
+    def make(*names: str) -> list[str]:
+        (tmp_path / "crops").mkdir(exist_ok=True)
+        for name in names:
+            Image.new("RGB", (24, 64), "gray").save(tmp_path / "crops" / name)
+        return [str(tmp_path / "crops" / name) for name in names]
+
+    return make
+
+
+@pytest.fixture
+def train(tmp_path) -> str:
+    return str(tmp_path / "meshes" / "train")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_renders_are_those_of_the_mesh_in_the_crop_s_shape(make_crops, train, workers):
+    summary = prepare(
+        Preparation(make_crops("a.png", "b.png"), Figures(), train, ["renders"], 96), workers
+    )
+    assert summary.counts == Counter({"made": 2}) and summary.complete
+    assert names_in(train) == {"a.png", "b.png"} and not os.path.exists(f"{train}/geometry")
+    store = RenderStore(os.path.dirname(train), "train")
+    expected = render_views(figure(), (0, *TURNS), (96, 36))
+    for turn, view in zip((0, *TURNS), expected, strict=True):
+        assert np.array_equal(store.load("b.png", turn), view)
+
+
+def test_meshes_share_the_folder_s_faces(make_crops, train):
+    prepare(Preparation(make_crops("a.png"), Figures(), train, ["geometry"], 96))
+    assert os.listdir(train) == ["geometry"]
+    with np.load(f"{train}/geometry/a.npz") as arrays:
+        assert set(arrays) == {"vertices"}
+    faces = read_faces(f"{train}/geometry")
+    assert (faces == figure().faces).all()
+    assert (read_geometry(f"{train}/geometry/a.npz", faces).vertices == figure().vertices).all()
+
+
+def test_what_is_there_is_not_made_again(make_crops, train):
+    crops = make_crops("a.png", "b.png", "c.png")
+    prepare(Preparation(crops[:2], Figures(), train, ["renders"], 64))
+    os.remove(f"{train}/render_90/b.png")
+    before = os.stat(f"{train}/render/a.png").st_mtime_ns
+    source = Figures()
+    summary = prepare(Preparation(crops, source, train, ["renders"], 64))
+    assert source.asked == ["b.png", "c.png"]
+    assert summary.counts == Counter({"made": 2, "there already": 1})
+    assert os.stat(f"{train}/render/a.png").st_mtime_ns == before
+    # the geometry of all is asked for later
+    source = Figures()
+    summary = prepare(Preparation(crops, source, train, ["renders", "geometry"], 64))
+    assert source.asked == ["a.png", "b.png", "c.png"] and summary.counts["made"] == 3
+    assert os.stat(f"{train}/render/a.png").st_mtime_ns == before
+
+
+def test_crops_without_a_mesh_are_counted_and_told(make_crops, train):
+    crops = make_crops("a.png", "bad.png", *(f"nobody{i}.png" for i in range(7)))
+    with open(crops[0], "wb"):  # an empty photograph
+        pass
+    summary = prepare(Preparation(crops, Figures(), train, ["renders"], 64))
+    assert summary.counts == Counter({"nobody": 7, "failed": 2}) and not summary.complete
+    table = summary.table("train")
+    assert f"image {crops[0]} can not be read" in table and "failed: " + crops[1] in table
+    assert table.count("nobody: ") == 5
+    assert table.splitlines()[2].split() == ["train", "9", "0", "0", "7", "2", "-"]
+    assert names_in(train) == set()
+
+
+def test_a_disk_error_stops_the_run(make_crops, train, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gcl.structure.prepare.write_renders", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(Preparation(make_crops("a.png"), Figures(), train, ["renders"], 64))
+
+
+def test_renders_are_checked_crop_by_crop(make_crops, train):
+    crops = make_crops("a.png", "b.png", "c.png")
+    prepare(Preparation(crops, Figures(), train, ["renders"], 64))
+    assert verify(Verification(crops, train, "renders")) == []
+    os.remove(f"{train}/render_90/b.png")
+    for workers in (0, 1):
+        (problem,) = verify(Verification(crops, train, "renders"), workers)
+        assert (problem.kind, problem.path) == ("missing", f"{train}/render_90/b.png")
+    assert len(verify(Verification(crops, train, "geometry"))) == 3
+
+
+# ---- processes
+def test_shares_are_disjoint_and_complete(monkeypatch):
+    class Numbers:
+        def __len__(self) -> int:
+            return 11
+
+        def __getitem__(self, index: int) -> int:
+            return index
+
+    shares = []
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "3")
+        shares.append(list(each(Numbers(), 0, "")))
+    assert [len(share) for share in shares] == [4, 4, 3]
+    assert sorted(sum(shares, [])) == list(range(11))
+
+
+def test_summaries_add_up():
+    a, b = Summary(Counter(made=3, nobody=1), ["x"], 2.0), Summary(Counter(made=1), ["y"], 5.0)
+    a.merge(b)
+    assert a == Summary(Counter(made=4, nobody=1), ["x", "y"], 5.0)
+    assert a.table("test").splitlines()[2].split() == ["test", "5", "4", "0", "1", "0", "0.8"]
+
+
+def tool(*arguments: str, launcher: tuple[str, ...] = ()) -> list[str]:
+    launcher = launcher or (sys.executable,)
+    return [*launcher, os.path.join(ROOT, "tools", "prepare_structure.py"), *arguments]
+
+
+@pytest.fixture
+def input_folder(tmp_path, make_crops):
+    """40 crops and their meshes; the folder of each."""
+    crops = make_crops(*(f"{i:02d}.jpg" for i in range(40)))
+    (tmp_path / "input").mkdir()
+    for i in range(40):
+        write_geometry(str(tmp_path / "input" / f"{i:02d}.npz"), figure())
+    return os.path.dirname(crops[0]), str(tmp_path / "input")
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path, input_folder, workers):
+    """SIGKILL in the middle of the work, then the same command again."""
+    crops, meshes = input_folder
+    out = str(tmp_path / "out")
+    command = tool(crops, "--source", "geometry", "--input", meshes, "--out", out)
+    command += ["--height", "200", "--workers", workers]
+    last = f"{out}/train/render_315"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.time() + 60
+    while not (os.path.isdir(last) and len(os.listdir(last)) >= 5):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.005)
+    process.kill()  # the main process only: its workers must end by themselves,
+    process.communicate(timeout=30)  # which closes the last end of the pipe
+    whole = names_in(f"{out}/train")
+    assert 5 <= len(whole) < 40
+    count, begun = int(workers) or 1, set()
+    for folder in FOLDERS:
+        names = {n for n in os.listdir(f"{out}/train/{folder}") if not n.startswith(".")}
+        begun |= names
+        for name in names:
+            with Image.open(f"{out}/train/{folder}/{name}") as image:
+                image.load()  # raises if it is cut
+                assert image.size == (75, 200)
+    assert len(begun - whole) <= count  # the images in work
+    done = len(names_in(f"{out}/train"))
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert names_in(f"{out}/train") == {f"{i:02d}.jpg" for i in range(40)}
+    row = result.stdout.splitlines()[2].split()
+    assert row[:6] == ["train", "40", str(40 - done), str(done), "0", "0"]
+    assert f"look at {out}/sheet_train.png" in result.stdout
+
+
+def test_torchrun_shares_the_work(tmp_path, input_folder):
+    crops, meshes = input_folder
+    out = str(tmp_path / "out")
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    arguments = (crops, "--source", "geometry", "--input", meshes, "--out", out, "--workers", "0")
+    command = tool(*arguments, "--height", "32", launcher=launcher)
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert len(names_in(f"{out}/train")) == 40
+    assert result.stdout.splitlines()[2].split()[:3] == ["train", "40", "40"]  # told once, of all
+    assert result.stdout.count("look at") == 1
+
+
+# ---- the sheet
+def test_a_sheet_shows_crop_own_view_and_turns(tmp_path, make_crops, train):
+    crops = make_crops(*(f"{i}.png" for i in range(20)))
+    for i, crop in enumerate(crops):
+        Image.new("RGB", (24, 64), (10 * i, 0, 0)).save(crop)
+    prepare(Preparation(crops[::2], Figures(), train, ["renders", "geometry"], 128))
+    path = str(tmp_path / "sheet.png")
+    root = os.path.dirname(train)
+    own = np.asarray(RenderStore(root, "train").load("0.png", 90))
+    for write, kind in ((["renders"], RenderStore), (["geometry"], GeometryStore)):
+        store = open_written(root, "train", write, 128)
+        assert isinstance(store, kind)
+        assert sheet(store, crops, path, rows=5) == 5
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+        width, height, gap, header = 48, 128, 4, 14
+        assert pixels.shape == (5 * (height + gap) + gap + header, 9 * (width + gap) + gap, 3)
+        reds = [pixels[header + gap + r * (height + gap) + 64, gap + 24, 0] for r in range(5)]
+        assert len(set(reds)) == 5 and all(red % 20 == 0 for red in reds)  # those with structures
+        column = gap + 3 * (width + gap)
+        cell = pixels[header + gap : header + gap + height, column : column + width, 0]
+        assert np.array_equal(cell, own)
+    assert sheet(store, ["none.png"], str(tmp_path / "no.png")) == 0
+    assert not os.path.exists(tmp_path / "no.png")

@@ -1,0 +1,166 @@
+"""The command: data sets and folders of crops, where files are looked for, and its errors."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+from structure.figures import figure
+
+from gcl.structure.geometry import write_faces, write_geometry
+from gcl.structure.store import FOLDERS, names_in
+
+PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "prepare_structure.py")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``run(*arguments)``: (exit status or sentence, what was printed)."""
+    spec = importlib.util.spec_from_file_location("prepare_structure", PATH)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def call(*arguments: str, last: tuple[str, ...] = ()) -> tuple[int | str, str]:
+        line = [PATH, *map(str, arguments), "--workers", "0", "--height", "32", *last]
+        monkeypatch.setattr(sys, "argv", line)
+        with pytest.raises(SystemExit) as end:
+            tool.main()
+        return end.value.code, capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def crops(tmp_path, write_crop):
+    """A folder of three crops."""
+    for name in ("a.jpg", "b.png", "c.jpeg"):
+        write_crop(tmp_path / "crops" / name)
+    (tmp_path / "crops" / "notes.txt").write_text("no image")
+    return tmp_path / "crops"
+
+
+def write_tool_files(folder, stems) -> None:
+    """Files as 4D-Humans' model gives them."""
+    os.makedirs(folder)
+    write_faces(str(folder), figure().faces)
+    for stem in stems:
+        values = {"pred_vertices": figure().vertices[None], "pred_cam_t": np.zeros((1, 3))}
+        np.savez(os.path.join(folder, f"{stem}.npz"), **values)
+
+
+def test_a_folder_of_crops_is_a_training_set(tmp_path, crops, run):
+    write_tool_files(tmp_path / "in", "abc")
+    out = tmp_path / "out"
+    arguments = (crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", out)
+    status, printed = run(*arguments)
+    assert status == 0
+    assert printed.startswith("hmr2: Licence: ") and "non-commercial" in printed.splitlines()[0]
+    assert printed.splitlines()[3].split()[:3] == ["train", "3", "3"]
+    assert sorted(os.listdir(out)) == ["sheet_train.png", "train"]
+    assert names_in(str(out / "train")) == {"a.jpg", "b.png", "c.jpeg"}
+    # again, and with the meshes too, from which the renders can be made again
+    assert run(*arguments)[1].splitlines()[3].split()[:4] == ["train", "3", "0", "3"]
+    assert run(*arguments, "--write", "geometry")[0] == 0
+    for folder in FOLDERS:
+        os.remove(out / "train" / folder / "a.jpg")
+    status, printed = run(crops, "--source", "geometry", "--out", out)
+    assert status == 0 and printed.splitlines()[2].split()[:4] == ["train", "3", "1", "2"]
+
+
+def test_renders_are_checked_and_the_exit_status_says_so(tmp_path, crops, run):
+    write_tool_files(tmp_path / "in", "abc")
+    out = tmp_path / "out"
+    run(crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", out)
+    check = (crops, "--source", "renders", "--out", out)
+    status, printed = run(*check)
+    assert (status, printed.splitlines()[0]) == (0, "train: 24 files: all good.")
+    (out / "train" / "render_90" / "b.png").write_bytes(b"")
+    status, printed = run(*check)
+    assert status == 1 and f"broken: {out}/train/render_90/b.png" in printed
+    assert "look at" in printed  # at the other two
+    run(crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", out, "--write", "geometry")
+    check = (crops, "--source", "geometry", "--write", "geometry", "--out", out)
+    status, printed = run(*check)
+    assert (status, printed.splitlines()[0]) == (0, "train: 3 files: all good.")
+    (out / "train" / "geometry" / "a.npz").write_bytes(b"")
+    status, printed = run(*check)
+    assert status == 1 and f"broken: {out}/train/geometry/a.npz" in printed
+
+
+def test_crops_without_mesh_set_the_exit_status(tmp_path, crops, run):
+    write_tool_files(tmp_path / "in", "a")
+    status, printed = run(
+        crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", tmp_path / "out"
+    )
+    assert status == 1
+    assert printed.splitlines()[3].split()[:6] == ["train", "3", "1", "0", "2", "0"]
+
+
+def test_a_data_set_of_the_toolbox_has_two_splits(tmp_path, market_data, run):
+    for split, stems in (("train", market_data), ("test", ["0005_c1s1_000001_00", "x_c2"])):
+        folder = tmp_path / "in" / split
+        folder.mkdir(parents=True)
+        for name in stems:
+            write_geometry(str(folder / f"{os.path.splitext(name)[0]}.npz"), figure())
+    arguments = ("Market1501", "--source", "geometry", "--input", tmp_path / "in")
+    arguments += ("--out", tmp_path / "out")
+    status, printed = run(*arguments)
+    assert status == 0
+    assert names_in(str(tmp_path / "out" / "train")) == set(market_data)
+    status, printed = run(*arguments, "--split", "train", "test")
+    assert status == 1  # the second test image, 0005_c2s1_000002_00, has no mesh
+    assert names_in(str(tmp_path / "out" / "test")) == {"0005_c1s1_000001_00.jpg"}
+    assert "has no file for 0005_c2s1_000002_00.jpg" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("NoSuchSet", "--source", "mesh", "--input", "."), "knows no data set 'NoSuchSet'"),
+        (("{crops}", "--source", "mesh"), "--source mesh needs --input"),
+        (("{crops}", "--source", "mesh", "--input", "{none}"), "none is no folder"),
+        (("{crops}", "--source", "geometry"), "geometry is no folder"),
+        (("{crops}", "--source", "hmr2", "--input", "{crops}"), "faces.npy does not exist"),
+        (("{crops}", "--source", "renders"), "render does not exist"),
+        (("{crops}", "--source", "renders", "--split", "test"), "drop --split"),
+        (("{crops}", "--source", "renders", "--write", "geometry"), "no mesh can be made from"),
+        (("{empty}", "--source", "renders"), "empty has no images"),
+        (("{crops}", "--source", "smpl", "--input", "{crops}"), "--smpl-model"),
+        (
+            ("{crops}", "--source", "smpl", "--input", "{crops}", "--smpl-model", "{none}"),
+            "register at https://smpl.is.tue.mpg.de",
+        ),
+    ],
+)
+def test_mistakes_end_in_one_sentence(tmp_path, crops, run, arguments, sentence):
+    (tmp_path / "empty").mkdir()
+    places = {"crops": crops, "empty": tmp_path / "empty", "none": tmp_path / "none"}
+    given = [a.format(**places) for a in arguments]
+    status, printed = run(*given, "--out", tmp_path / "out")
+    assert re.search(re.escape(sentence), str(status)), status
+    assert "\n" not in status
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("pair", [("--height", "0"), ("--workers", "-1"), ("--height", "tall")])
+def test_numbers_that_make_no_sense_are_refused(tmp_path, crops, run, pair):
+    line = (crops, "--source", "renders", "--out", tmp_path)
+    assert run(*line, last=pair)[0] == 2  # argparse's, with the usage and a sentence
+
+
+def test_two_crops_of_one_name_are_an_error(tmp_path, crops, write_crop, run):
+    write_crop(crops / "a.png")
+    status, _ = run(crops, "--source", "renders", "--out", tmp_path)
+    assert "2 images named a in train" in status
+
+
+def test_a_full_disk_ends_in_one_sentence(tmp_path, crops, run):
+    write_tool_files(tmp_path / "in", "abc")
+    (tmp_path / "out").write_bytes(b"a file where the folder should be")
+    arguments = (crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", tmp_path / "out")
+    status, _ = run(*arguments)
+    assert "out" in status and "\n" not in status
