@@ -56,6 +56,7 @@ def trainer(toy, tmp_path):
         gcl=SimpleNamespace(bank=bank, device=torch.device("cpu")),
         state=SimpleNamespace(seed=7, view_weight=0.25),
         storage=Storage(),
+        iter=0,
         train_set=train_set,
         iters_per_epoch=6,
     )
