@@ -89,8 +89,9 @@ class IdentityHead(EmbeddingHead):
         norms = [m for m in self.bottleneck if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         mode, momenta = self.bottleneck.training, [norm.momentum for norm in norms]
         self.bottleneck.train()
-        for norm in norms:
-            norm.momentum = 1.0  # one batch of all images replaces what was
+        for norm in norms:  # one batch of all images replaces what was
+            norm.reset_running_stats()
+            norm.momentum = 1.0
         self.bottleneck(self.camera_norm(pooled, camids)[..., None, None])
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
