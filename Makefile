@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := logs/demo
 CONFIG := projects/GCL/configs/demo.yml
-TRAIN = FASTREID_DATASETS=$(DEMO) $(BIN)/python tools/train_net.py --config-file $(CONFIG) \
-	GCL.STRUCTURE.DIR $(DEMO)/synthetic-pedestrians/meshes
+TRAIN = FASTREID_DATASETS=$(DEMO) $(BIN)/python tools/train_net.py --config-file $(CONFIG)
+MESHES := GCL.STRUCTURE.DIR $(DEMO)/synthetic-pedestrians/meshes
 
 .PHONY: env test lint demo clean
 
@@ -36,10 +36,10 @@ $(DEMO)/imagenet/evaluation.json: $(DEMO)/drawn
 
 # as many steps of E_id as all three phases have
 $(DEMO)/contrast/model_final.pth: $(DEMO)/drawn $(CONFIG)
-	$(TRAIN) GCL.PHASES '("contrast",)' GCL.CONTRAST.EPOCHS 12 GCL.CONTRAST.STEPS '[8]' OUTPUT_DIR $(@D)
+	$(TRAIN) $(MESHES) GCL.PHASES '("contrast",)' GCL.CONTRAST.EPOCHS 12 GCL.CONTRAST.STEPS '[8]' OUTPUT_DIR $(@D)
 
 $(DEMO)/gcl/model_final.pth: $(DEMO)/drawn $(CONFIG)
-	$(TRAIN) OUTPUT_DIR $(@D)
+	$(TRAIN) $(MESHES) OUTPUT_DIR $(@D)
 
 $(DEMO)/compared: $(DEMO)/imagenet/evaluation.json $(DEMO)/contrast/model_final.pth $(DEMO)/gcl/model_final.pth
 	$(BIN)/python tools/compare.py "ImageNet features=$(DEMO)/imagenet" "contrast only=$(DEMO)/contrast" \
