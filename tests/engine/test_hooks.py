@@ -351,9 +351,10 @@ def test_readiness_sets_the_weight_of_the_views(trainer, toy, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("period", "epochs"), [(0, [1, 3, 5]), (1, [0, 1, 2, 3, 4, 5]), (3, [1, 2, 3, 5])]
+    ("period", "epochs"), [(0, [1, 3, 5]), (1, [0, 1, 3, 4, 5]), (3, [1, 3, 5]), (5, [1, 3, 4, 5])]
 )
 def test_evaluation_at_the_end_of_each_phase(trainer, monkeypatch, period, epochs):
+    """And after every ``period`` epochs of those in which E_id learns (0, 1, 4, 5)."""
     monkeypatch.setattr(hooks, "extract_features", lambda *args, **kwargs: None)
     evaluated = []
     hook = hooks.PhaseEvalHook(period, lambda: evaluated.append(trainer.epoch))

@@ -247,6 +247,7 @@ class SheetHook(HookBase):
 
 class PhaseEvalHook(EvalHook):
     """The toolbox's evaluation, also at the end of each phase; TEST.EVAL_PERIOD 0: only there.
+    E_id does not change in the generator phase, so in between it is not evaluated then.
 
     With GCL.CAMERA_NORM the cameras' statistics are brought up to date first: those of the epoch's
     start belong to another encoder.
@@ -255,8 +256,10 @@ class PhaseEvalHook(EvalHook):
     def after_epoch(self) -> None:
         trainer = self.trainer
         place = trainer.plan.place(trainer.epoch)
-        if place.last or (self._period > 0 and (trainer.epoch + 1) % self._period == 0):
-            if trainer.cfg.GCL.CAMERA_NORM and place.phase != "generator":
+        learns = place.phase != "generator"
+        due = self._period > 0 and (trainer.epoch + 1) % self._period == 0
+        if place.last or (due and learns):
+            if trainer.cfg.GCL.CAMERA_NORM and learns:
                 extract_features(trainer.gcl, trainer.train_set.feature_loader())
             self._do_eval()
 
