@@ -36,7 +36,7 @@ $(DEMO)/imagenet/evaluation.json: $(DEMO)/drawn
 
 # as many steps of E_id as all three phases have
 $(DEMO)/contrast/model_final.pth: $(DEMO)/drawn $(CONFIG)
-	$(TRAIN) $(MESHES) GCL.PHASES '("contrast",)' GCL.CONTRAST.EPOCHS 12 GCL.CONTRAST.STEPS '[8]' OUTPUT_DIR $(@D)
+	$(TRAIN) $(MESHES) GCL.PHASES '("contrast",)' GCL.CONTRAST.EPOCHS 14 GCL.CONTRAST.STEPS '[8]' OUTPUT_DIR $(@D)
 
 $(DEMO)/gcl/model_final.pth: $(DEMO)/drawn $(CONFIG)
 	$(TRAIN) $(MESHES) OUTPUT_DIR $(@D)
