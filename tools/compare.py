@@ -31,12 +31,12 @@ def main() -> None:
         print(table(runs))
         os.makedirs(args.out, exist_ok=True)
         curves(runs, os.path.join(args.out, "curves.png"))
-        written = ["curves.png"]
+        sheets = []
         for folder in runs.values():  # the last run with sheets has the word
-            written[1:] = last_sheets(folder, args.out) or written[1:]
+            sheets = last_sheets(folder, args.out) or sheets
     except (RunError, OSError) as error:
         sys.exit(str(error))
-    print("Look at", ", ".join(os.path.join(args.out, name) for name in written))
+    print("Look at", ", ".join(os.path.join(args.out, name) for name in ["curves.png", *sheets]))
 
 
 if __name__ == "__main__":

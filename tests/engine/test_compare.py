@@ -35,6 +35,11 @@ def test_the_table_has_the_last_evaluation_of_each_run(runs):
     assert rows[3][:3] == ["run", "45.0", "55.0"]
 
 
+def test_a_training_counts_before_an_evaluation_in_the_same_folder(runs, tmp_path):
+    write(tmp_path / "run", "evaluation.json", {"mAP": 99.0})
+    assert "45.0" in table(runs) and "99.0" not in table(runs)
+
+
 def test_curves_are_a_picture_of_the_panels_that_have_values(runs, tmp_path):
     curves(runs, str(tmp_path / "curves.png"))
     width, height = Image.open(tmp_path / "curves.png").size

@@ -116,8 +116,8 @@ def add_gcl_config(cfg: CN) -> None:
     # Folder with {train,test}/{render,render_45,...,render_315}/<image name>, and/or
     # {train,test}/geometry/<image stem>.npz; tools/prepare_structure.py makes them
     cfg.GCL.STRUCTURE.DIR = ""
-    # "renders": read the files. "geometry": render the meshes in the data workers, which costs nine
-    # times the CPU time (150 against 17 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
+    # CPU time (160 against 19 ms for 16 images of 256 x 128, benchmarks/structure.py)
     cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"

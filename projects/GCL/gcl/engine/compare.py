@@ -31,7 +31,7 @@ class RunError(ValueError):
 
 
 def read_metrics(folder: str) -> list[dict[str, float]]:
-    """Lines of the run's ``metrics.json``, or the one of its ``evaluation.json``.
+    """Lines of the run's ``metrics.json``; where there is none, that of ``evaluation.json``.
 
     Raises:
         RunError: the folder has neither, or no evaluation in them.
@@ -41,7 +41,8 @@ def read_metrics(folder: str) -> list[dict[str, float]]:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with open(path) as file:
-                lines += [json.loads(line) for line in file]
+                lines = [json.loads(line) for line in file]
+            break
     if not any("mAP" in line for line in lines):
         raise RunError(
             f"{folder} holds no evaluation (metrics.json of a training or evaluation.json of an"

@@ -6,9 +6,9 @@ among the `visit` images of the cells whose centres are nearest to its own. That
 search's selection. The cost is N * visit products instead of N^2; what is lost are neighbours
 across cells that are far from each other.
 
-Measured at 50,000 x 256 (synthetic identities of 17, one CPU core): 8,192 visited images give 70 %
-of the true 30 neighbours in 4.1 CPU-seconds, 16,384 85 % in 5.1, 32,768 97 % in 7.8; the exact
-search took 6.3. So below some hundred thousand images the exact search is the better one.
+Measured at 50,000 x 256 (synthetic identities of 17, one CPU core): 8,192 visited images give 67 %
+of the true 30 neighbours in 3.1 CPU-seconds, 16,384 83 % in 4.9, 32,768 97 % in 7.9; the exact
+search took 5.3. So below some hundred thousand images the exact search is the better one.
 
 Labels are the same whatever the world size, but k-means runs in the coarse arithmetic, so they may
 differ between machines.
