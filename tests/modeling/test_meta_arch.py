@@ -406,8 +406,9 @@ def test_the_norm_of_part_codes_follows_the_crops_and_not_the_views(tiny_cfg, ph
 
 
 def test_camera_statistics_follow_originals_and_not_generated_views(tiny_cfg):
-    """The count of all cameras grows by B a step; that of generated views where they teach E_id."""
-    for phase, original, generated in (("contrast", 4, 0), ("joint", 4, 4), ("generator", 0, 0)):
+    """The count of all cameras grows by B a step; that of generated views in the joint phase, and
+    with IdentityLoss in the generator phase, where E_id evaluates."""
+    for phase, original, generated in (("contrast", 4, 0), ("joint", 4, 4), ("generator", 0, 4)):
         model = make_model(tiny_cfg("GCL.CAMERA_NORM", True), phase)
         model(make_batch())
         assert model.heads.camera_norm.count[0].item() == original

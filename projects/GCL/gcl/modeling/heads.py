@@ -54,7 +54,8 @@ class IdentityHead(EmbeddingHead):
         """
         pooled = self.pool(features)
         norm = self.generated_norm if generated else self.camera_norm
-        if norm is not None and self.training:
+        # the generator may learn from views while E_id, frozen, evaluates (IdentityLoss)
+        if norm is not None and (self.training or generated):
             norm.follow(pooled, camids)
         return self.neck(pooled, camids, norm)
 
