@@ -144,6 +144,47 @@ def test_views_are_the_renderer_s_in_255_greys():
         assert np.asarray(view).max() > 100
 
 
+def test_views_are_where_the_framing_has_the_person(tmp_path):
+    """Read from a file: every view is the unframed one moved and scaled, in rows exactly."""
+    plain = figure()
+    framed = Geometry(plain.vertices, plain.faces, framing=(0.25, 1.5, 0.75))
+    write_geometry(str(tmp_path / "a.npz"), framed)
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["framing"].dtype == np.float32 and arrays["framing"].shape == (3,)
+    back = read_geometry(str(tmp_path / "a.npz"))
+    assert back.framing.tolist() == [0.25, 1.5, 0.75]
+    for view in render_views(back, (0, 90, 200.5), (80, 120)):
+        there = np.asarray(view) > 0
+        rows, columns = there.any(1).nonzero()[0], there.any(0).nonzero()[0]
+        assert rows[0] == pytest.approx(20, abs=1) and rows[-1] == 79  # the feet are cut off
+        # an arm of half a metre is in the crop whole, whatever its side
+        assert columns[0] > 60 and columns[-1] < 119
+    write_geometry(str(tmp_path / "a.npz"), plain)
+    assert read_geometry(str(tmp_path / "a.npz")).framing is None
+
+
+@pytest.mark.parametrize(
+    ("framing", "message"),
+    [
+        ((0.1, 0.9), r"framing has the shape \(2,\), not \(3,\)"),
+        (0.5, r"framing has the shape \(\)"),
+        ((0.1, np.nan, 0.5), "framing must be finite"),
+        ((0.9, 0.1, 0.5), "bottom .* larger than its top"),
+        ((10, 120, 32), "framing 10, 120, 32 has no person in the crop .*not pixels"),
+        ((-1.0, 0.0, 0.5), "no person in the crop"),
+        ((0.1, 0.9, 2.1), "no person in the crop"),
+        ((0.5, 0.501, 0.5), "no person in the crop"),
+    ],
+)
+def test_a_framing_without_the_person_is_refused(tmp_path, framing, message):
+    with pytest.raises(GeometryError, match=message):
+        Geometry(CORNERS, TRIANGLE, framing=framing)
+    path = str(tmp_path / "a.npz")
+    np.savez(path, vertices=CORNERS, faces=TRIANGLE, framing=framing)
+    with pytest.raises(GeometryError, match=f"{re.escape(path)} can not be used: .*{message}"):
+        read_geometry(path)
+
+
 # ---- files that are there whole, or not at all
 def test_an_exception_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"

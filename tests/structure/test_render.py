@@ -96,6 +96,51 @@ def test_all_views_of_a_mesh_have_one_scale(device):
         assert right - left == pytest.approx(width, abs=1)
 
 
+@pytest.mark.parametrize("size", [(100, 80), (120, 40)])
+@pytest.mark.parametrize("yaw", [0.0, 90.0])
+def test_a_framing_puts_the_body_in_its_place(size, yaw, device):
+    """A cube is one pixel square, as tall as said, from every side."""
+    vertices, faces = to(device, cube())
+    framing = torch.tensor([0.2, 0.4, 0.3], device=device)
+    found = box(render_structure(vertices * 1.7 + 5, faces, yaw, size=size, framing=framing)[0])
+    height, width = size
+    side, centre = 0.2 * height, 0.3 * width
+    expected = [centre - side / 2, 0.2 * height, centre + side / 2, 0.4 * height]
+    assert found == pytest.approx(expected, abs=0.51)
+
+
+def test_the_usual_framing_said_out_loud_changes_nothing(device):
+    vertices, faces = to(device, arrow())
+    yaw = torch.tensor([0.0, 30.0, 200.0], device=device)
+    usual = torch.tensor([MARGIN, 1 - MARGIN, 0.5])
+    for supersample in (1, 2):
+        a, b = (
+            render_structure(vertices, faces, yaw, size=SIZE, framing=f, supersample=supersample)
+            for f in (None, usual)
+        )
+        assert float((a - b).abs().mean()) < 1e-3
+
+
+def test_framings_are_of_each_picture_and_may_cut_off(device):
+    vertices, faces = to(device, cube())
+    framing = torch.tensor([[-0.5, 0.5, 0.5], [0.75, 1.25, 0.0], [1.5, 2.0, 0.5]], device=device)
+    pictures = render_structure(vertices, faces, size=(80, 80), framing=framing)
+    assert box(pictures[0]) == [0, 0, 80, 40]
+    assert box(pictures[1]) == [0, 60, 20, 80]
+    assert float(pictures[2].max()) == 0
+    three = render_structure(vertices.repeat(3, 1, 1), faces, size=(80, 80), framing=framing)
+    assert torch.equal(pictures, three)
+
+
+@pytest.mark.parametrize(
+    "framing", [[0.1, 0.9], [0.9, 0.1, 0.5], [0.5, 0.5, 0.5], [0.1, math.nan, 0.5], [[[0, 1, 0.5]]]]
+)
+def test_a_framing_of_nothing_is_refused(framing):
+    vertices, faces = to("cpu", cube())
+    with pytest.raises(ValueError, match="framing must be"):
+        render_structure(vertices, faces, framing=torch.tensor(framing))
+
+
 def test_each_body_is_framed_by_its_own_box(device):
     vertices, _ = to(device, cube())
     both = torch.cat((vertices, 4 * vertices + 9))

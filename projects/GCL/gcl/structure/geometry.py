@@ -1,8 +1,11 @@
 """A person's mesh as the camera sees it: the format between mesh recovery and rendering.
 
-``<stem>.npz`` holds ``vertices`` (V, 3) float32, and optionally ``faces`` (F, 3), ``yaw`` and
-``confidence``; without ``faces`` the folder's ``faces.npy`` counts. Coordinates are metres in
-camera space: x right, y down, z forward.
+``<stem>.npz`` holds ``vertices`` (V, 3) float32, and optionally ``faces`` (F, 3), ``yaw``,
+``confidence`` and ``framing``; without ``faces`` the folder's ``faces.npy`` counts. Coordinates are
+metres in camera space: x right, y down, z forward. ``framing`` (3,) float32 says where the crop
+shows the person: rows of the body's highest and lowest point as shares of the crop's height, and
+column of the middle of its bounding box as a share of the width; below 0 or above 1 where the crop
+cuts it off. Renders have the person there; without it they have the whole person in the middle.
 """
 
 from __future__ import annotations
@@ -19,11 +22,15 @@ from PIL import Image
 from torch import Tensor
 
 from .files import atomic
-from .render import render_structure
+from .render import check_framing, render_structure
 
 FACES = "faces.npy"
 SMALLEST, LARGEST = 0.3, 4.0
 """Metres between which the longest side of a person's bounding box lies."""
+SHORTEST, TALLEST = 0.05, 10.0
+"""Crop heights between which a person's height lies."""
+ASIDE = 1.0
+"""Crop widths by which a person's middle can be outside of the crop."""
 
 # what reading a damaged .npz or .npy raises
 BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
@@ -42,16 +49,19 @@ class Geometry:
         faces: (F, 3) rows of ``vertices``; kept as an int64 tensor.
         yaw: degrees, when known: 0 faces the camera, 90 the image's right.
         confidence: of the mesh, in [0, 1], when known.
+        framing: (top, bottom, centre) of the person in the crop, when known (see above); kept as a
+            float32 tensor.
 
     Raises:
-        GeometryError: wrong shapes, values that are not finite, faces without vertices, or a size
-            that no person has in metres.
+        GeometryError: wrong shapes, values that are not finite, faces without vertices, a size
+            that no person has in metres, or a framing that has nobody in the crop.
     """
 
     vertices: Tensor
     faces: Tensor
     yaw: float | None = None
     confidence: float | None = None
+    framing: Tensor | None = None
 
     def __post_init__(self) -> None:
         vertices, faces = _tensor(self.vertices), _tensor(self.faces)
@@ -75,6 +85,8 @@ class Geometry:
             )
         object.__setattr__(self, "vertices", vertices)
         object.__setattr__(self, "faces", _seen(faces))
+        if self.framing is not None:
+            object.__setattr__(self, "framing", _framing(self.framing))
 
 
 _last_faces: list[Tensor] = []
@@ -86,6 +98,25 @@ def _seen(faces: Tensor) -> Tensor:
     if not (_last_faces and torch.equal(_last_faces[0], faces)):
         _last_faces[:] = [faces]
     return _last_faces[0]
+
+
+def _framing(value: Tensor | np.ndarray | Sequence[float]) -> Tensor:
+    """(3,) float32; raises GeometryError."""
+    try:
+        framing = torch.as_tensor(value, dtype=torch.float32).detach().cpu().clone()
+        if framing.shape != (3,):
+            raise ValueError(f"framing has the shape {tuple(framing.shape)}, not (3,).")
+        check_framing(framing)
+    except (TypeError, ValueError) as error:
+        raise GeometryError(str(error).rstrip(".")) from error
+    top, bottom, centre = framing.tolist()
+    inside = top < 1 and bottom > 0 and -ASIDE <= centre <= 1 + ASIDE
+    if not (inside and SHORTEST <= bottom - top <= TALLEST):
+        raise GeometryError(
+            f"framing {top:.3g}, {bottom:.3g}, {centre:.3g} has no person in the crop (shares of"
+            " its height, height and width, not pixels?)"
+        )
+    return framing
 
 
 def _tensor(value: Tensor | np.ndarray) -> Tensor:
@@ -105,6 +136,8 @@ def write_geometry(path: str, geometry: Geometry, folder_faces: Tensor | None = 
     for key in ("yaw", "confidence"):
         if getattr(geometry, key) is not None:
             arrays[key] = np.float32(getattr(geometry, key))
+    if geometry.framing is not None:
+        arrays["framing"] = geometry.framing.numpy()
     with atomic(path) as file:
         np.savez(file, **arrays)
 
@@ -124,7 +157,8 @@ def read_geometry(path: str, folder_faces: Tensor | None = None) -> Geometry:
             if faces is None:
                 raise GeometryError(f"there are no faces in it and no {FACES} beside it")
             extra = {k: float(arrays[k]) for k in ("yaw", "confidence") if k in arrays}
-            return Geometry(arrays["vertices"], faces, **extra)
+            framing = arrays["framing"] if "framing" in arrays else None
+            return Geometry(arrays["vertices"], faces, **extra, framing=framing)
     except BROKEN as error:
         raise GeometryError(f"geometry {path} can not be used: {error}.") from error
 
@@ -159,12 +193,14 @@ def read_faces(folder: str) -> Tensor | None:
 def render_views(
     geometry: Geometry, turns: Sequence[float], size: tuple[int, int]
 ) -> list[Image.Image]:
-    """Structure images of a mesh turned by each of ``turns``, mode "L".
+    """Structure images of a mesh turned by each of ``turns``, mode "L", where its framing has it.
 
     Args:
         turns: degrees to add to the person's yaw; 0: as the camera sees it.
         size: (height, width) in pixels.
     """
     yaw = torch.tensor(turns, dtype=torch.float32)
-    grey = render_structure(geometry.vertices[None], geometry.faces, yaw, size=size)
+    grey = render_structure(
+        geometry.vertices[None], geometry.faces, yaw, size=size, framing=geometry.framing
+    )
     return [Image.fromarray(view) for view in grey.mul(255).round().byte().numpy()]

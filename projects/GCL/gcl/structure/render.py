@@ -65,6 +65,7 @@ def render_structure(
     size: tuple[int, int] = (256, 128),
     *,
     distance: float | Tensor | None = None,
+    framing: Tensor | None = None,
     backend: str = "torch",
     supersample: int = 1,
 ) -> Tensor:
@@ -80,6 +81,9 @@ def render_structure(
             it alone is remembered with it.
         yaw, elevation, distance: as in :func:`turn` and :class:`Camera`; numbers or (B,).
         size: (H, W).
+        framing: (3,) or (B, 3), where the person is in the crop: row of the top and of the bottom
+            as shares of H, column of the bounding box's middle as a share of W. Turning changes
+            none of them, so all views of a mesh share scale and place. None: :func:`frame`'s.
         backend: "torch", "pytorch3d", or "auto" (pytorch3d on a GPU when it is installed).
         supersample: pixels a side that are averaged into one (2: smooth outlines, under half the
             speed).
@@ -88,7 +92,8 @@ def render_structure(
         (B, H, W) float32 in [0, 1] on the device of `vertices`.
 
     Raises:
-        ValueError: wrong shapes, NaN in the vertices, a camera inside the body.
+        ValueError: wrong shapes, NaN in the vertices, a camera inside the body, a framing without
+            height.
         ImportError: backend "pytorch3d" without PyTorch3D.
     """
     check_vertices(vertices)
@@ -97,12 +102,13 @@ def render_structure(
         raise ValueError(f"supersample must be at least 1; it is {supersample}.")
     large = (size[0] * supersample, size[1] * supersample)
     check_size(large)
+    check_framing(framing)
     points, _ = _centred(vertices.detach().float())
     normals, winding = _normals(points, faces)
     points, normals = (_tilt(_turn(c, yaw), elevation) for c in (points, normals))
     if winding is None:  # an open mesh shows both sides, and both are lit
         normals = [torch.where(normals[2] > 0, -part, part) for part in normals]
-    pixels = _frame(points, large, distance, MARGIN)
+    pixels = _frame(points, large, distance, MARGIN, framing)
     grey = _shade(normals).expand_as(pixels[0])
     if _backend(backend, vertices.device) == "pytorch3d":
         found = rasterize_pytorch3d(_stack(pixels), faces, large)
@@ -160,6 +166,20 @@ def frame(
     camera = camera or Camera()
     points = _tilt(_centred(vertices)[0], camera.elevation)
     return _stack(_frame(points, size, camera.distance, margin))
+
+
+def check_framing(framing: Tensor | None) -> None:
+    """Raises ValueError unless None or (3,) or (B, 3) finite (top, bottom, centre), bottom below
+    top."""
+    if framing is None:
+        return
+    if framing.shape[-1:] != (3,) or framing.ndim > 2 or not framing.is_floating_point():
+        raise ValueError(
+            f"framing must be floats of shape (3,) or (B, 3); it is {framing.dtype} of shape"
+            f" {tuple(framing.shape)}."
+        )
+    if not bool(framing.isfinite().all() and (framing[..., 1] > framing[..., 0]).all()):
+        raise ValueError("framing must be finite, its bottom (a row) larger than its top.")
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -225,7 +245,11 @@ def _cos_sin(degrees: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _frame(
-    columns: list[Tensor], size: tuple[int, int], distance: float | Tensor | None, margin: float
+    columns: list[Tensor],
+    size: tuple[int, int],
+    distance: float | Tensor | None,
+    margin: float,
+    framing: Tensor | None = None,
 ) -> list[Tensor]:
     x, y, z = columns
     if distance is not None:
@@ -243,10 +267,14 @@ def _frame(
         return [x, y, z]
     left, right = x.amin(0), x.amax(0)
     top, bottom = y.amin(0), y.amax(0)
-    zoom = (1 - 2 * margin) * size[0] / (bottom - top).clamp(min=1e-6)
-    x = zoom * x + (size[1] / 2 - zoom * (left + right) / 2)
-    y = zoom * y + (size[0] / 2 - zoom * (top + bottom) / 2)
-    return [x, y, z]
+    tall, column, row = (1 - 2 * margin) * size[0], size[1] / 2, size[0] / 2
+    if framing is not None:
+        high, low, centre = framing.detach().to(x).unbind(-1)
+        tall, column, row = (low - high) * size[0], centre * size[1], (high + low) * size[0] / 2
+    zoom = tall / (bottom - top).clamp(min=1e-6)
+    x = zoom * x + (column - zoom * (left + right) / 2)
+    y = zoom * y + (row - zoom * (top + bottom) / 2)
+    return list(torch.broadcast_tensors(x, y, z))
 
 
 def _normals(columns: list[Tensor], faces: Tensor) -> tuple[list[Tensor], Tensor | None]:
