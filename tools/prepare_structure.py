@@ -1,13 +1,15 @@
 #!/usr/bin/env python
 """Make or check the structure images of a data set.
 
+python tools/prepare_structure.py Market1501 --out datasets/meshes
+torchrun --nproc-per-node 8 tools/prepare_structure.py MSMT17 --out datasets/meshes
 python tools/prepare_structure.py Market1501 --source hmr2 --input out/ --out datasets/meshes
-torchrun --nproc-per-node 8 tools/prepare_structure.py MSMT17 --source nlf ...
 
 DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. The source
-is a mesh-recovery tool's files, or geometry (our .npz). What is there already is left as it is, so
-a killed run goes on where it was. To check what is there: --source renders, or --source geometry
---write geometry.
+is our own estimator, or a mesh-recovery tool's files, or geometry (our .npz). The estimator writes
+its meshes to OUT/<split>/geometry, and the names of those it is not sure of to
+OUT/<split>/low_confidence.txt. What is there already is left as it is, so a killed run goes on
+where it was. To check what is there: --source renders, or --source geometry --write geometry.
 """
 
 from __future__ import annotations
@@ -19,14 +21,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
+import torch
 import torch.distributed as dist
 
 from gcl import ConfigError
+from gcl.compat.device import device_type
 from gcl.data.build import load_dataset
 from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare import (
     Preparation,
+    Summary,
     Verification,
     open_written,
     prepare,
@@ -34,9 +39,11 @@ from gcl.structure.prepare import (
     sheet,
     verify,
 )
+from gcl.structure.prepare_estimate import DOUBTFUL, estimate_meshes, list_doubtful, stems_in
 from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError, stem
 from gcl.structure.verify import files_of, report
 
+ESTIMATE = "estimate"
 SPLITS = ("train", "test")
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -46,7 +53,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", metavar="DATA", help="data set of the toolbox, or folder of crops")
-    parser.add_argument("--source", required=True, choices=(*SOURCES, *ADAPTERS))
+    parser.add_argument(
+        "--source",
+        default=ESTIMATE,
+        choices=(ESTIMATE, *SOURCES, *ADAPTERS),
+        help="(default: estimate)",
+    )
     parser.add_argument("--out", required=True, help="GCL.STRUCTURE.DIR: holds train/ and test/")
     parser.add_argument(
         "--input",
@@ -66,6 +78,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
     )
     parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
+    parser.add_argument("--weights", help="of the estimator (default: those in the package)")
+    parser.add_argument(
+        "--no-adapt",
+        action="store_true",
+        help="do not adapt the estimator to the crops first (at most 2,000 of them, no labels)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -130,6 +148,42 @@ def load_body(path: str | None):
         raise ConfigError(f"--smpl-model: {error}") from error
 
 
+def load_estimator(weights: str | None):
+    """The estimator on this process's device."""
+    from gcl.structure.estimate import StructureEstimator
+
+    device = device_type()
+    if device == "cuda":
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    try:
+        return StructureEstimator.from_pretrained(weights, device=device)
+    except (ImportError, OSError, ValueError) as error:
+        raise ConfigError(f"--weights: {error}") from error
+
+
+def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:
+    """Write meshes of a split by the estimator, then their renders if they are wanted."""
+    folder = os.path.join(args.out, split)
+    estimated = estimate_meshes(
+        crops, folder, lambda: load_estimator(args.weights), not args.no_adapt, args.workers
+    )
+    if shard()[0] == 0:
+        if made := estimated.counts["made"]:
+            print(f"{split}: {made} crops estimated, {made / estimated.seconds:.1f} crops/s")
+        few = list_doubtful(crops, folder)
+        print(f"{split}: {few} crops of low confidence, in {os.path.join(folder, DOUBTFUL)}")
+    if "renders" not in args.write:
+        return estimated
+    geometry = os.path.join(folder, GEOMETRY)
+    there = stems_in(geometry)
+    crops = [crop for crop in crops if stem(crop) in there]
+    source = open_adapter("geometry", geometry, crops)
+    summary = prepare(Preparation(crops, source, folder, ["renders"], args.height), args.workers)
+    summary.counts["failed"] += estimated.counts["failed"]
+    summary.messages = estimated.messages + summary.messages
+    return summary
+
+
 def open_source(args: argparse.Namespace, split: str, crops: list[str]):
     """The function from a crop to its mesh."""
     folder = args.input
@@ -146,6 +200,8 @@ def run(args: argparse.Namespace) -> bool:
     """Whether every crop has its structure."""
     main_process = shard()[0] == 0
     good, check = True, what_to_check(args)
+    if args.source == ESTIMATE and args.input is not None:
+        raise ConfigError("--input holds a tool's files: name the tool by --source.")
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split).items():
@@ -157,9 +213,12 @@ def run(args: argparse.Namespace) -> bool:
             broken = {stem(p.path) for p in problems if p.kind in ("crop", "broken")}
             crops = [crop for crop in crops if stem(crop) not in broken]
         else:
-            source = open_source(args, split, crops)
-            dataset = Preparation(crops, source, folder, args.write, args.height)
-            summary = prepare(dataset, args.workers)
+            if args.source == ESTIMATE:
+                summary = estimate(args, split, crops)
+            else:
+                source = open_source(args, split, crops)
+                dataset = Preparation(crops, source, folder, args.write, args.height)
+                summary = prepare(dataset, args.workers)
             text = summary.table(split)
             good &= summary.complete
         if main_process:

@@ -147,12 +147,12 @@ def test_views_are_the_renderer_s_in_255_greys():
 def test_views_are_where_the_framing_has_the_person(tmp_path):
     """Read from a file: every view is the unframed one moved and scaled, in rows exactly."""
     plain = figure()
-    framed = Geometry(plain.vertices, plain.faces, framing=(0.25, 1.5, 0.75))
+    framed = Geometry(plain.vertices, plain.faces, framing=(0.25, 1.5, 0.75), doubtful=True)
     write_geometry(str(tmp_path / "a.npz"), framed)
     with np.load(tmp_path / "a.npz") as arrays:
         assert arrays["framing"].dtype == np.float32 and arrays["framing"].shape == (3,)
     back = read_geometry(str(tmp_path / "a.npz"))
-    assert back.framing.tolist() == [0.25, 1.5, 0.75]
+    assert back.framing.tolist() == [0.25, 1.5, 0.75] and back.doubtful is True
     for view in render_views(back, (0, 90, 200.5), (80, 120)):
         there = np.asarray(view) > 0
         rows, columns = there.any(1).nonzero()[0], there.any(0).nonzero()[0]
@@ -160,7 +160,8 @@ def test_views_are_where_the_framing_has_the_person(tmp_path):
         # an arm of half a metre is in the crop whole, whatever its side
         assert columns[0] > 60 and columns[-1] < 119
     write_geometry(str(tmp_path / "a.npz"), plain)
-    assert read_geometry(str(tmp_path / "a.npz")).framing is None
+    back = read_geometry(str(tmp_path / "a.npz"))
+    assert back.framing is None and back.doubtful is False
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+from structure.estimators import estimator  # noqa: F401  a fixture
 from structure.figures import figure
 
-from gcl.structure.geometry import write_faces, write_geometry
-from gcl.structure.store import FOLDERS, names_in
+from gcl.structure.geometry import read_geometry, render_views, write_faces, write_geometry
+from gcl.structure.store import FOLDERS, TURNS, names_in
 
 PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "prepare_structure.py")
 
@@ -71,6 +73,52 @@ def test_a_folder_of_crops_is_a_training_set(tmp_path, crops, run):
     assert status == 0 and printed.splitlines()[2].split()[:4] == ["train", "3", "1", "2"]
 
 
+def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  # noqa: F811
+    Image.new("RGB", (40, 64), (64, 30, 0)).save(crops / "b.png")
+    (crops / "bad.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    status, printed = run(crops, "--out", out)
+    assert status == 1  # one crop can not be read
+    lines = printed.splitlines()
+    assert lines[0].startswith("train: 3 crops estimated, ") and lines[0].endswith(" crops/s")
+    assert lines[1].startswith("train: ") and lines[1].endswith(
+        f"in {out}/train/low_confidence.txt"
+    )
+    assert "b.png 0.118\n" in (out / "train" / "low_confidence.txt").read_text()
+    assert lines[4].split()[:6] == ["train", "4", "3", "0", "0", "1"]
+    assert lines[5].startswith(f"failed: image {crops}/bad.jpg can not be read")
+    assert ("load", None) in estimator.log and ("adapt", 3) in estimator.log
+    # the renders are those of the mesh, in the place where the crop has the person
+    assert names_in(str(out / "train")) == {"a.jpg", "b.png", "c.jpeg"}
+    geometry = read_geometry(str(out / "train" / "geometry" / "b.npz"), figure().faces)
+    assert geometry.yaw == pytest.approx(64 / 255 * 360)
+    views = render_views(geometry, (0, *TURNS), (32, 20))
+    for folder, view in zip(FOLDERS, views, strict=True):
+        with Image.open(out / "train" / folder / "b.png") as image:
+            assert np.array_equal(image, view)
+        rows = np.asarray(view).any(1).nonzero()[0]
+        assert (rows[0], rows[-1]) == (16, 31)
+    # again: nothing to do but what a killed run left
+    estimator.log.clear()
+    (crops / "bad.jpg").unlink()
+    os.remove(out / "train" / "render_90" / "a.jpg")
+    status, printed = run(crops, "--out", out)
+    assert status == 0 and estimator.log == []
+    assert printed.splitlines()[0].endswith("low_confidence.txt")
+    assert printed.splitlines()[3].split()[:6] == ["train", "3", "1", "2", "0", "0"]
+
+
+def test_meshes_alone_and_no_adaptation(tmp_path, crops, run, estimator):  # noqa: F811
+    out = tmp_path / "out"
+    line = (crops, "--out", out, "--write", "geometry", "--no-adapt", "--weights", "x.safetensors")
+    status, printed = run(*line)
+    assert status == 0 and printed.splitlines()[4].split()[:3] == ["train", "3", "3"]
+    assert estimator.log == [("load", "x.safetensors"), ("estimate", 3)]
+    assert sorted(os.listdir(out / "train")) == ["geometry", "low_confidence.txt"]
+    status, _ = run(crops, "--out", tmp_path / "other", "--weights", "x.txt")
+    assert status == "ConfigError: --weights: x.txt is no file of weights."
+
+
 def test_renders_are_checked_and_the_exit_status_says_so(tmp_path, crops, run):
     write_tool_files(tmp_path / "in", "abc")
     out = tmp_path / "out"
@@ -121,6 +169,7 @@ def test_a_data_set_of_the_toolbox_has_two_splits(tmp_path, market_data, run):
     ("arguments", "sentence"),
     [
         (("NoSuchSet", "--source", "mesh", "--input", "."), "knows no data set 'NoSuchSet'"),
+        (("{crops}", "--input", "{crops}"), "name the tool by --source"),
         (("{crops}", "--source", "mesh"), "--source mesh needs --input"),
         (("{crops}", "--source", "mesh", "--input", "{none}"), "none is no folder"),
         (("{crops}", "--source", "geometry"), "geometry is no folder"),

@@ -1,11 +1,13 @@
 """A person's mesh as the camera sees it: the format between mesh recovery and rendering.
 
 ``<stem>.npz`` holds ``vertices`` (V, 3) float32, and optionally ``faces`` (F, 3), ``yaw``,
-``confidence`` and ``framing``; without ``faces`` the folder's ``faces.npy`` counts. Coordinates are
-metres in camera space: x right, y down, z forward. ``framing`` (3,) float32 says where the crop
-shows the person: rows of the body's highest and lowest point as shares of the crop's height, and
-column of the middle of its bounding box as a share of the width; below 0 or above 1 where the crop
-cuts it off. Renders have the person there; without it they have the whole person in the middle.
+``confidence``, ``framing`` and ``doubtful``; without ``faces`` the folder's ``faces.npy`` counts.
+Coordinates are metres in camera space: x right, y down, z forward. ``framing`` (3,) float32 says
+where the crop shows the person: rows of the body's highest and lowest point as shares of the
+crop's height, and column of the middle of its bounding box as a share of the width; below 0 or
+above 1 where the crop cuts it off. Renders have the person there; without it they have the whole
+person in the middle. ``doubtful`` is True where ``vertices`` are only a stand-in, because the
+confidence is too low.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class Geometry:
         confidence: of the mesh, in [0, 1], when known.
         framing: (top, bottom, centre) of the person in the crop, when known (see above); kept as a
             float32 tensor.
+        doubtful: whether ``vertices`` are but a standing body at the likeliest yaw.
 
     Raises:
         GeometryError: wrong shapes, values that are not finite, faces without vertices, a size
@@ -62,6 +65,7 @@ class Geometry:
     yaw: float | None = None
     confidence: float | None = None
     framing: Tensor | None = None
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         vertices, faces = _tensor(self.vertices), _tensor(self.faces)
@@ -138,6 +142,8 @@ def write_geometry(path: str, geometry: Geometry, folder_faces: Tensor | None = 
             arrays[key] = np.float32(getattr(geometry, key))
     if geometry.framing is not None:
         arrays["framing"] = geometry.framing.numpy()
+    if geometry.doubtful:
+        arrays["doubtful"] = np.True_
     with atomic(path) as file:
         np.savez(file, **arrays)
 
@@ -157,8 +163,11 @@ def read_geometry(path: str, folder_faces: Tensor | None = None) -> Geometry:
             if faces is None:
                 raise GeometryError(f"there are no faces in it and no {FACES} beside it")
             extra = {k: float(arrays[k]) for k in ("yaw", "confidence") if k in arrays}
-            framing = arrays["framing"] if "framing" in arrays else None
-            return Geometry(arrays["vertices"], faces, **extra, framing=framing)
+            if "framing" in arrays:
+                extra["framing"] = arrays["framing"]
+            if "doubtful" in arrays:
+                extra["doubtful"] = bool(arrays["doubtful"])
+            return Geometry(arrays["vertices"], faces, **extra)
     except BROKEN as error:
         raise GeometryError(f"geometry {path} can not be used: {error}.") from error
 

@@ -203,7 +203,7 @@ def open_written(root: str, split: str, write: Sequence[str], height: int) -> St
     return RenderStore(root, split) if "renders" in write else GeometryStore(root, split, height)
 
 
-def each(dataset: Dataset, workers: int, description: str) -> Iterator[Any]:
+def each(dataset: Dataset, workers: int, description: str, unit: str = "crop") -> Iterator[Any]:
     """Items of this process's share of a data set, with a progress bar on the first process.
 
     torch's loader is the pool: its workers end with their parent, even a killed one, and a worker
@@ -217,7 +217,7 @@ def each(dataset: Dataset, workers: int, description: str) -> Iterator[Any]:
         num_workers=workers,
         collate_fn=_same,
     )
-    return iter(tqdm(loader, description, disable=rank > 0, unit="crop"))
+    return iter(tqdm(loader, description, disable=rank > 0, unit=unit))
 
 
 def _same(item: Any) -> Any:

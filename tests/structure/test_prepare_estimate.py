@@ -1,0 +1,158 @@
+"""Meshes by an estimator for a whole split: batches, resumed runs, shares, the list of doubtful."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import numpy as np
+import pytest
+from structure.estimators import colour_crop, estimator  # noqa: F401  fixtures
+from structure.figures import figure
+
+from gcl.structure import prepare_estimate
+from gcl.structure.geometry import read_faces, read_geometry
+from gcl.structure.prepare_estimate import (
+    adaptation_sample,
+    estimate_meshes,
+    list_doubtful,
+    stems_in,
+)
+from gcl.structure.render import turn
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(prepare_estimate, "BATCH", 4)
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+    return str(tmp_path / "out" / "train")
+
+
+@pytest.fixture
+def crops(colour_crop) -> list[str]:  # noqa: F811
+    """Ten crops of growing yaw; the third and the eighth are of low confidence."""
+    greens = {2: 60, 7: 20}
+    return [colour_crop(f"{i}.png", 20 * i, greens.get(i, 255)) for i in range(10)]
+
+
+def content(folder: str) -> dict[str, bytes]:
+    """Bytes of each mesh."""
+    found = {}
+    for name in sorted(stems_in(f"{folder}/geometry")):
+        with open(f"{folder}/geometry/{name}.npz", "rb") as file:
+            found[name] = file.read()
+    return found
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_each_crop_has_its_own_mesh(crops, folder, estimator, workers):  # noqa: F811
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained, workers=workers)
+    assert summary.counts == Counter(made=10) and summary.complete and summary.seconds > 0
+    assert estimator.log == [("load", None), ("adapt", 10)] + [("estimate", n) for n in (4, 4, 2)]
+    faces = read_faces(f"{folder}/geometry")
+    for i in range(10):
+        found = read_geometry(f"{folder}/geometry/{i}.npz", faces)
+        yaw = 20 * i / 255 * 360
+        assert found.yaw == pytest.approx(yaw)
+        np.testing.assert_array_equal(found.vertices, turn(figure().vertices[None], found.yaw)[0])
+        assert found.framing.tolist() == [0.5, 1.0, 0.5]
+        assert found.doubtful == (i in (2, 7))
+    with np.load(f"{folder}/geometry/0.npz") as arrays:
+        assert set(arrays) == {"vertices", "yaw", "confidence", "framing"}
+
+
+def test_a_resumed_run_writes_what_it_lacks_and_the_same(crops, folder, estimator):  # noqa: F811
+    estimate_meshes(crops, folder, estimator.from_pretrained)
+    whole = content(folder)
+    before = os.stat(f"{folder}/geometry/0.npz").st_mtime_ns
+    for name in "135":
+        os.remove(f"{folder}/geometry/{name}.npz")
+    estimator.log.clear()
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    assert summary.counts == Counter({"made": 3, "there already": 7})
+    # adapted to all, in the batches of the first run
+    assert estimator.log == [("load", None), ("adapt", 10), ("estimate", 4), ("estimate", 4)]
+    assert content(folder) == whole
+    assert os.stat(f"{folder}/geometry/0.npz").st_mtime_ns == before
+    estimator.log.clear()
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    assert summary.counts == Counter({"there already": 10}) and estimator.log == []
+
+
+def test_adaptation_can_be_left_out(crops, folder, estimator):  # noqa: F811
+    estimate_meshes(crops, folder, estimator.from_pretrained, adapt=False)
+    assert "adapt" not in dict(estimator.log)
+
+
+def test_the_crops_to_adapt_to_are_drawn_and_always_the_same(crops, monkeypatch):
+    monkeypatch.setattr(prepare_estimate, "ADAPT_TO", 6)
+    sample = adaptation_sample(crops)
+    assert len(set(sample)) == 6 and set(sample) < set(crops) and sample == sorted(sample)
+    assert sample == adaptation_sample(crops)
+    with open(sample[0], "wb"):
+        pass
+    assert adaptation_sample(crops) == sample[1:]
+
+
+def test_unreadable_crops_fail_alone(crops, folder, estimator):  # noqa: F811
+    with open(crops[1], "wb"):
+        pass
+    with open(crops[5], "r+b") as file:  # the header is whole, the pixels are not
+        file.truncate(os.path.getsize(crops[5]) - 30)
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    assert summary.counts == Counter(made=8, failed=2)
+    for crop, message in zip((crops[1], crops[5]), summary.messages, strict=True):
+        assert message.startswith(f"failed: image {crop} can not be read")
+    assert stems_in(f"{folder}/geometry") == set("02346789")
+    for crop in crops:
+        with open(crop, "wb"):
+            pass
+    estimator.log.clear()
+    others = folder + "2"
+    assert estimate_meshes(crops, others, estimator.from_pretrained).counts == Counter(failed=10)
+    assert estimator.log == [("load", None)]
+
+
+def test_an_estimate_that_is_no_person_fails_alone(crops, folder, estimator, monkeypatch):  # noqa: F811
+    plain = estimator.__call__
+
+    def broken(self, images, batch_size=64):
+        found = plain(self, images, batch_size)
+        found.vertices[1] = float("nan")
+        return found
+
+    monkeypatch.setattr(estimator, "__call__", broken)
+    summary = estimate_meshes(crops[:4], folder, estimator.from_pretrained)
+    assert summary.counts == Counter(made=3, failed=1)
+    assert summary.messages == [f"failed: {crops[1]}: some vertices are not finite."]
+
+
+def test_processes_share_the_batches(crops, folder, estimator, monkeypatch):  # noqa: F811
+    """Three processes one after another give the files of one; each knows nothing of the others."""
+    estimate_meshes(crops, folder, estimator.from_pretrained)
+    shared = folder + "2"
+    monkeypatch.setattr(prepare_estimate, "gather", lambda value: [value])
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    counts = []
+    for rank in (1, 0, 2):
+        monkeypatch.setenv("RANK", str(rank))
+        summary = estimate_meshes(crops, shared, estimator.from_pretrained)
+        counts.append(dict(summary.counts))
+    assert counts == [{"made": 4}, {"made": 4}, {"made": 2}]
+    assert content(shared) == content(folder)
+
+
+def test_doubtful_crops_are_listed_from_what_is_on_disk(crops, folder, estimator):  # noqa: F811
+    estimate_meshes(crops, folder, estimator.from_pretrained)
+    os.remove(f"{folder}/geometry/1.npz")
+    with open(f"{folder}/geometry/3.npz", "wb"):
+        pass
+    for _ in "ab":
+        assert list_doubtful(crops, folder) == 2
+        with open(f"{folder}/low_confidence.txt") as file:
+            assert file.read() == "7.png 0.078\n2.png 0.235\n"
+    assert list_doubtful(crops[:2], folder) == 0
+    assert os.path.getsize(f"{folder}/low_confidence.txt") == 0
