@@ -21,12 +21,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
-import torch
 import torch.distributed as dist
 
 from gcl import ConfigError
-from gcl.compat.device import device_type
 from gcl.data.build import load_dataset
+from gcl.data.folder import IMAGES, images_in
+from gcl.engine.estimator import load_estimator
 from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare import (
@@ -45,7 +45,6 @@ from gcl.structure.verify import files_of, report
 
 ESTIMATE = "estimate"
 SPLITS = ("train", "test")
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -110,8 +109,7 @@ def list_crops(data: str, splits: list[str]) -> dict[str, list[str]]:
         ConfigError: there are none, or two that would share one structure.
     """
     if os.path.isdir(data):
-        found = [os.path.join(data, f) for f in os.listdir(data) if f.lower().endswith(IMAGES)]
-        crops = {"train": found}
+        crops = {"train": images_in(data)}
         if splits != ["train"]:
             raise ConfigError(f"{data} is a folder of crops, which are all 'train': drop --split.")
     else:
@@ -146,19 +144,6 @@ def load_body(path: str | None):
         return SMPLBody(path)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"--smpl-model: {error}") from error
-
-
-def load_estimator(weights: str | None):
-    """The estimator on this process's device."""
-    from gcl.structure.estimate import StructureEstimator
-
-    device = device_type()
-    if device == "cuda":
-        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
-    try:
-        return StructureEstimator.from_pretrained(weights, device=device)
-    except (ImportError, OSError, ValueError) as error:
-        raise ConfigError(f"--weights: {error}") from error
 
 
 def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:

@@ -1,0 +1,96 @@
+#!/usr/bin/env python
+"""Evaluate the structure estimator on crops of which the truth is known.
+
+FASTREID_DATASETS=../shared/data/pku python tools/evaluate_structure.py Market1501 --out evaluation
+python tools/evaluate_structure.py datasets/synthetic-pedestrians --out evaluation
+
+DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops, whose
+names say the orientation (by default as the PKU development data's do); or the folder of a
+synthetic set (python -m gcl.data.synthetic), of which joints and silhouettes are known, too. The
+figures are printed and written to OUT/structure.json, and pictures to OUT/sheet.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from gcl import ConfigError
+from gcl.data.labelled import ORIENTATIONS, PATTERN, labelled_crops
+from gcl.engine.estimator import load_estimator
+from gcl.engine.evaluate_structure import figures, measure, report
+from gcl.engine.structure_sheet import structure_sheet
+from gcl.structure.geometry import GeometryError
+from gcl.structure.prepare_estimate import adaptation_sample
+
+
+def mapping(text: str) -> dict[str, float]:
+    """ "1=90,2=135" as a dictionary."""
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        return {field.strip(): float(degrees) for field, _, degrees in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not FIELD=DEGREES,FIELD=DEGREES,...") from None
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", metavar="DATA", help="data set of the toolbox, or folder")
+    parser.add_argument("--out", default="structure_evaluation", help="folder of what is written")
+    parser.add_argument("--weights", help="of the estimator (default: those in the package)")
+    parser.add_argument(
+        "--no-adapt", action="store_true", help="do not adapt the estimator to the crops first"
+    )
+    parser.add_argument(
+        "--orientation-pattern",
+        default=PATTERN,
+        metavar="REGEX",
+        help=f"its group is the orientation in a file name (default: {PATTERN})",
+    )
+    parser.add_argument(
+        "--orientations",
+        type=mapping,
+        default=ORIENTATIONS,
+        metavar="FIELD=DEGREES,...",
+        help="yaw for each orientation; 0 faces the camera, 90 the image's right (default: "
+        + ",".join(f"{field}={degrees}" for field, degrees in ORIENTATIONS.items())
+        + ")",
+    )
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> None:
+    crops = labelled_crops(args.data, args.orientation_pattern, args.orientations)
+    estimator = load_estimator(args.weights)
+    if not args.no_adapt:
+        estimator.adapt(adaptation_sample(crops.images))
+    measured = measure(estimator, crops)
+    found = {
+        "data": args.data,
+        "weights": args.weights or "packaged",
+        "adapted": not args.no_adapt,
+        **figures(crops, measured),
+    }
+    print(report(found))
+    os.makedirs(args.out, exist_ok=True)
+    with open(os.path.join(args.out, "structure.json"), "w") as file:
+        json.dump(found, file, indent=1)
+    picture = os.path.join(args.out, "sheet.png")
+    structure_sheet(estimator, crops, measured).save(picture)
+    print(f"look at {picture}")
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        run(args)
+    except (ConfigError, GeometryError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    main()
