@@ -19,8 +19,8 @@ import sys
 
 from gcl import ConfigError
 from gcl.data.labelled import ORIENTATIONS, PATTERN, labelled_crops
-from gcl.engine.estimator import load_estimator
 from gcl.engine.evaluate_structure import figures, measure, report
+from gcl.engine.load_estimator import load_estimator
 from gcl.engine.structure_sheet import structure_sheet
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare_estimate import adaptation_sample

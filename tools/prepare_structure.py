@@ -26,7 +26,7 @@ import torch.distributed as dist
 from gcl import ConfigError
 from gcl.data.build import load_dataset
 from gcl.data.folder import IMAGES, images_in
-from gcl.engine.estimator import load_estimator
+from gcl.engine.load_estimator import load_estimator
 from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare import (

@@ -1,0 +1,34 @@
+"""The structure estimator for a command."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from gcl.compat.device import device_type
+from gcl.config import ConfigError
+
+if TYPE_CHECKING:
+    from gcl.structure.estimate import StructureEstimator
+
+
+def load_estimator(weights: str | None) -> StructureEstimator:
+    """The estimator on this process's device: its own GPU under ``torchrun``.
+
+    Args:
+        weights: a file; None: those inside the package.
+
+    Raises:
+        ConfigError: they can not be used.
+    """
+    from gcl.structure.estimate import StructureEstimator
+
+    device = device_type()
+    if device == "cuda":
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    try:
+        return StructureEstimator.from_pretrained(weights, device=device)
+    except (ImportError, OSError, ValueError) as error:
+        raise ConfigError(f"--weights: {error}") from error
