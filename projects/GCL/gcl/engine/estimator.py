@@ -12,6 +12,7 @@ from fastreid.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXW
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from gcl.config import ConfigError
 from gcl.data.synthetic.examples import read_examples, write_examples
 from gcl.data.synthetic.randomise import cut, film, hide
 from gcl.structure.estimate.losses import Truth, levers, structure_losses
@@ -76,8 +77,10 @@ class EstimatorTrainer(TrainerBase):
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=cfg.LR)
+        # torch divides by rise * STEPS - 1: in a short trial the rise is longer
+        rise = 0.1 if cfg.STEPS > 10 else 0.45
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, cfg.LR, cfg.STEPS, pct_start=0.1
+            self.optimizer, cfg.LR, cfg.STEPS, pct_start=rise
         )
         self.max_iter = cfg.STEPS
         self.start_epoch, self.max_epoch = 0, cfg.STEPS // cfg.CHECKPOINT_PERIOD
@@ -93,10 +96,22 @@ class EstimatorTrainer(TrainerBase):
         self.register_hooks([hooks.IterationTimer(), hooks.PeriodicWriter(writers, cfg.STEPS)])
 
     def resume(self) -> None:
-        """Go on from the last checkpoint in OUTPUT_DIR, if there is one."""
-        if self.checkpointer.has_checkpoint():
-            state = self.checkpointer.resume_or_load("", resume=True)
-            self.start_epoch = state["epoch"] + 1
+        """Go on from the last checkpoint in OUTPUT_DIR, if there is one.
+
+        Raises:
+            ConfigError: it is of a run of other lengths.
+        """
+        if not self.checkpointer.has_checkpoint():
+            return
+        state = self.checkpointer.resume_or_load("", resume=True)
+        self.start_epoch = state["epoch"] + 1
+        done, steps = self.schedule.last_epoch, self.schedule.total_steps
+        if steps != self.max_iter or done != self.start_epoch * self.cfg.CHECKPOINT_PERIOD:
+            raise ConfigError(
+                f"the checkpoint in {self.cfg.OUTPUT_DIR} is of a run of STEPS {steps},"
+                f" CHECKPOINT_PERIOD {done // self.start_epoch}: resume with these, or start anew"
+                " without --resume."
+            )
 
     def train(self) -> str:
         """Train to the end; returns the file of weights."""
@@ -132,7 +147,10 @@ class EstimatorTrainer(TrainerBase):
 
 
 def export_weights(model: StructureNet, path: str, **metadata: str) -> None:
-    """Write the weights, all or nothing, in half precision."""
-    state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    """Write the weights, all or nothing, in half precision; counts stay whole numbers."""
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
     with atomic(path) as file:
         file.write(save(state, metadata))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
@@ -96,7 +97,7 @@ def read_examples(paths: Sequence[str]) -> Examples:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 shards.append(Examples(*(arrays[name] for name in Examples._fields)))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise OSError(f"{path} is broken ({error}): remove it, it is drawn anew.") from error
     return Examples(*map(np.concatenate, zip(*shards, strict=True)))
 

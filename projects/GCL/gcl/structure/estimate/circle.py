@@ -51,4 +51,5 @@ def read(distribution: Tensor) -> tuple[Tensor, Tensor]:
     mass, best = (distribution @ near).max(1)
     part = distribution * near[best]
     yaw = torch.atan2((part * angle.sin()).sum(1), (part * angle.cos()).sum(1))
-    return torch.rad2deg(yaw) % 360, mass.clamp(max=1)
+    # twice: in float32 a little less than 0 becomes 360 itself
+    return torch.rad2deg(yaw) % 360 % 360, mass.clamp(max=1)

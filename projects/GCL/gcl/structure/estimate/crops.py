@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from .network import SIZE
@@ -40,7 +40,7 @@ def _open(crop: Crop, index: int) -> Image.Image:
     try:
         with Image.open(crop) as image:
             return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, SyntaxError) as error:
         raise OSError(f"crop {crop} can not be read ({error}): replace or remove it.") from error
 
 

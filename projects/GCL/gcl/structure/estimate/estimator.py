@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..body import AnnyBody
-from ..poses import PARTS
 from ..render import turn
 from . import circle
 from .adapt import adapt_statistics
@@ -25,6 +24,8 @@ from .network import Prediction, StructureNet, merge, mirror, rotations
 WEIGHTS = Path(__file__).parent / "weights" / "structure_lite0.safetensors"
 DOUBT = 0.5
 """Below this confidence nothing but the view is believed."""
+SMALLEST = 0.3
+"""No body is less high in its crop, as a share: crops are cut round people."""
 
 
 class Estimate(NamedTuple):
@@ -124,8 +125,6 @@ class StructureEstimator:
         pose = rotations(prediction.pose[rows, prediction.choice.argmax(1)])
         pose = torch.where(doubtful[:, None, None, None], torch.eye(3, device=pose.device), pose)
         phenotype = torch.where(doubtful[:, None], 0.5, prediction.phenotype)
-        if not len(yaw):
-            pose, phenotype = pose.view(0, len(PARTS), 3, 3), phenotype.view(0, 6)
         body = self._body(pose, phenotype)
         turned = turn(torch.cat((body.vertices, body.keypoints), 1), yaw)
         vertices, keypoints = turned.split((body.vertices.shape[1], body.keypoints.shape[1]), 1)
@@ -133,7 +132,3 @@ class StructureEstimator:
         bottom = torch.maximum(bottom, top + SMALLEST)
         framing = torch.stack((top, bottom, centre.clamp(0, 1)), 1)
         return yaw, vertices, confidence, framing, keypoints, doubtful
-
-
-SMALLEST = 0.3
-"""No body is less high in its crop, as a share: crops are cut round people."""
