@@ -38,8 +38,8 @@ class Truth(NamedTuple):
 
 
 def levers() -> Tensor:
-    """(P,) metres by which the body's surface moves, on average, per radian that a part turns: how
-    much an error in each part's rotation matters."""
+    """(P,) metres by which the body's surface moves against the pelvis, on average, per radian that
+    a part turns: how much an error in each part's rotation matters."""
     body, small = AnnyBody("reduced"), 0.01
     turns = torch.eye(3).repeat(len(PARTS), 1, 1, 1).expand(-1, len(PARTS), -1, -1)
     found = []
@@ -47,7 +47,9 @@ def levers() -> Tensor:
         bent = turns.clone()
         parts = torch.arange(len(PARTS))
         bent[parts, parts] = axis_angle(small * axis)
-        moved = body(bent).vertices - body(turns[:1]).vertices
+        after, before = body(bent), body(turns[:1])
+        # not against the ground: a foot that turns would lift everything above it
+        moved = (after.vertices - after.joints[:, :1]) - (before.vertices - before.joints[:, :1])
         found.append(moved.norm(dim=2).mean(1) / small)
     return torch.stack(found).mean(0)
 
