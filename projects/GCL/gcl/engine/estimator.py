@@ -37,7 +37,7 @@ def get_estimator_cfg() -> CN:
     cfg.SEED = 0
     cfg.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     cfg.BATCH = 48
-    cfg.STEPS = 3000
+    cfg.STEPS = 2000
     # Highest rate of AdamW; rises over the first tenth of the steps and falls to 0 (one cycle).
     cfg.LR = 2.0e-3
     cfg.WEIGHT_DECAY = 0.02  # of matrices and kernels

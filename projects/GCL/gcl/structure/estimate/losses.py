@@ -75,8 +75,8 @@ def structure_losses(prediction: Prediction, truth: Truth, lever: Tensor) -> dic
     chosen = prediction.choice.gather(1, best[:, None]).clamp(min=1e-8)
     return {
         "loss_yaw": entropy.mean(),
-        "loss_pose": 4 * pose.mean(),
-        "loss_choice": -0.3 * chosen.log().mean(),
-        "loss_phenotype": (prediction.phenotype - truth.phenotype).abs().mean(),
-        "loss_framing": 4 * (prediction.framing - truth.framing).abs().mean(),
+        "loss_pose": 12 * pose.mean(),
+        "loss_choice": -chosen.log().mean(),
+        "loss_phenotype": 3 * (prediction.phenotype - truth.phenotype).abs().mean(),
+        "loss_framing": 12 * (prediction.framing - truth.framing).abs().mean(),
     }
