@@ -220,3 +220,14 @@ def test_a_batch_is_crops_with_what_is_true_of_them(straight):
             flips += yaw < 0
         assert (truth.framing[:, 1] > truth.framing[:, 0]).all()
     assert 0 < flips < 16
+
+
+def test_the_truth_is_mirrored_where_the_crop_is(straight, monkeypatch):
+    done, _ = straight
+    seen, cut = [], module.cut
+    monkeypatch.setattr(module, "cut", lambda *args: seen.append(cut(*args)) or seen[-1])
+    torch.manual_seed(0)
+    truths = [done._batch()[1] for _ in range(8)]
+    for cuts, truth in zip(seen, truths, strict=True):
+        assert torch.equal(truth.yaw < 0, cuts.flipped)
+        assert torch.equal(truth.framing, cuts.framing)

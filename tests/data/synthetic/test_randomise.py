@@ -93,6 +93,26 @@ def test_flipped_says_whether_left_and_right_changed_places(cuts):
     assert 0.35 < cuts.flipped.float().mean() < 0.65
 
 
+def test_a_tilt_turns_and_does_not_bend(level, cuts):
+    """From the middle to the bottom and to the right end stays a right angle, lengths stay too."""
+    checked = 0
+    for tilted, straight, framing in zip(cuts.crops, level.crops, cuts.framing, strict=True):
+        if framing[1] > 0.92:
+            continue
+        top, bottom, _ = framing.tolist()
+        high = float(BOX[3] - BOX[1]) / (bottom - top)
+        wide = float(BOX[2] - BOX[0]) / 2 / abs(spot(straight[2])[1] - spot(straight[1])[1])
+        size = torch.tensor([high, wide])  # of the crop in pixels of the canvas
+        row, column = spot(tilted[0, 64:])
+        places = [spot(tilted[1]), spot(tilted[2]), (0.5 + row / 2, column)]
+        middle, right, foot = (torch.tensor(place) * size for place in places)
+        right, foot = right - middle, foot - middle
+        assert float(right @ foot) / float(right.norm() * foot.norm()) == pytest.approx(0, abs=0.02)
+        assert float(foot.norm() / right.norm()) == pytest.approx(116 / 36, rel=0.03)
+        checked += 1
+    assert checked > 10
+
+
 def test_tilts_are_small_and_to_both_sides(cuts):
     """The angle of the line middle -> right end, on the canvas level."""
     rows, columns = [], []
