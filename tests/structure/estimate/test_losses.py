@@ -10,13 +10,14 @@ from structure.estimate.test_network import S, other, prediction, random_rotatio
 
 from gcl.structure.body import KEYPOINTS, AnnyBody, sample_phenotype
 from gcl.structure.estimate import circle
-from gcl.structure.estimate.losses import Truth, levers, structure_losses
+from gcl.structure.estimate.losses import WEIGHTS, Truth, levers, structure_losses
 from gcl.structure.estimate.network import HYPOTHESES, rotations
 from gcl.structure.poses import PARTS, sample_pose
 from gcl.structure.render import render_structure, turn
 from gcl.structure.skeleton import axis_angle
 
 NAMES = {"loss_yaw", "loss_pose", "loss_choice", "loss_phenotype", "loss_framing"}
+TO_ALL = 0.05  # share of the pose's loss that goes to every hypothesis
 
 
 def some_truth(batch: int, seed: int = 3) -> Truth:
@@ -62,15 +63,17 @@ def test_against_loops(lever, batch):
             )
             for m in range(HYPOTHESES)
         ]
-        sums["loss_pose"] += 4 * (0.95 * min(far) + 0.05 * sum(far) / HYPOTHESES)
-        sums["loss_choice"] -= 0.3 * math.log(float(guess.choice[b, far.index(min(far))]))
+        sums["loss_pose"] += (1 - TO_ALL) * min(far) + TO_ALL * sum(far) / HYPOTHESES
+        sums["loss_choice"] -= math.log(float(guess.choice[b, far.index(min(far))]))
         sums["loss_phenotype"] += float((guess.phenotype[b] - truth.phenotype[b]).abs().mean())
-        sums["loss_framing"] += 4 * float((guess.framing[b] - truth.framing[b]).abs().mean())
+        sums["loss_framing"] += float((guess.framing[b] - truth.framing[b]).abs().mean())
     found = structure_losses(guess, truth, lever)
     assert found.keys() == NAMES
     for name, loss in found.items():
         assert loss.shape == ()
-        assert float(loss) == pytest.approx(sums[name] / batch, rel=1e-3), name
+        weight = WEIGHTS[name.removeprefix("loss_")]
+        assert weight > 0
+        assert float(loss) == pytest.approx(weight * sums[name] / batch, rel=1e-3), name
 
 
 def test_the_truth_costs_nothing_that_can_be_saved(lever):
@@ -79,10 +82,11 @@ def test_the_truth_costs_nothing_that_can_be_saved(lever):
     found = structure_losses(guess, truth, lever)
     assert found["loss_choice"] == found["loss_phenotype"] == found["loss_framing"] == 0
     entropy = -(guess.yaw * guess.yaw.clamp(min=1e-30).log()).sum(1).mean()
-    assert found["loss_yaw"] == pytest.approx(float(entropy), rel=1e-3)
+    assert found["loss_yaw"] == pytest.approx(WEIGHTS["yaw"] * float(entropy), rel=1e-3)
     # what is left of the pose: a twentieth of the mean over the hypotheses that are wrong
     wrong = (guess.pose - truth.pose[:, None]).square().sum((3, 4)).sqrt() @ lever
-    assert found["loss_pose"] == pytest.approx(0.2 * float(wrong.mean()), rel=0.05)
+    rest = WEIGHTS["pose"] * TO_ALL * float(wrong.mean())
+    assert found["loss_pose"] == pytest.approx(rest, rel=0.05)
 
 
 def test_nothing_is_better_than_the_truth(lever):
@@ -112,10 +116,10 @@ def test_the_nearest_hypothesis_learns_and_the_others_follow_a_little(lever):
     choice = guess.choice.clone().requires_grad_()
     losses = structure_losses(guess._replace(pose=pose, choice=choice), truth, lever)
     sum(losses.values()).backward()
-    # each part's gradient has length 4 lever / B, times its hypothesis's share
-    share = pose.grad.flatten(3).norm(dim=3) / (4 * lever / 3)
-    rest = 0.05 / HYPOTHESES
-    assert torch.allclose(share[:, 2], torch.tensor(0.95 + rest), atol=1e-3)
+    # each part's gradient has length weight * lever / B, times its hypothesis's share
+    share = pose.grad.flatten(3).norm(dim=3) / (WEIGHTS["pose"] * lever / 3)
+    rest = TO_ALL / HYPOTHESES
+    assert torch.allclose(share[:, 2], torch.tensor(1 - TO_ALL + rest), atol=1e-3)
     assert torch.allclose(share[:, :2], torch.tensor(rest), atol=1e-3)
     assert choice.grad[:, 2].lt(0).all() and not choice.grad[:, :2].any()
 

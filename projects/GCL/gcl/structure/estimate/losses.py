@@ -16,6 +16,9 @@ from ..skeleton import axis_angle
 from . import circle
 from .network import Prediction, mirrored_pose
 
+WEIGHTS = {"yaw": 1, "pose": 12, "choice": 1, "phenotype": 3, "framing": 12}
+"""Of the losses, so that pose and framing learn as well as the yaw."""
+
 
 class Truth(NamedTuple):
     """Attributes:
@@ -55,7 +58,7 @@ def levers() -> Tensor:
 
 
 def structure_losses(prediction: Prediction, truth: Truth, lever: Tensor) -> dict[str, Tensor]:
-    """Scalar losses by name; their sum is what to minimise.
+    """Scalar losses by name, times WEIGHTS; their sum is what to minimise.
 
     - yaw: cross-entropy with a narrow distribution round the true direction;
     - pose: of the hypothesis nearest to the truth, metres by which the surface is off, about;
@@ -73,10 +76,11 @@ def structure_losses(prediction: Prediction, truth: Truth, lever: Tensor) -> dic
     pose = 0.95 * nearest + 0.05 * distance.mean(1)
     entropy = -(circle.targets(truth.yaw) * prediction.yaw.clamp(min=1e-8).log()).sum(1)
     chosen = prediction.choice.gather(1, best[:, None]).clamp(min=1e-8)
-    return {
-        "loss_yaw": entropy.mean(),
-        "loss_pose": 12 * pose.mean(),
-        "loss_choice": -chosen.log().mean(),
-        "loss_phenotype": 3 * (prediction.phenotype - truth.phenotype).abs().mean(),
-        "loss_framing": 12 * (prediction.framing - truth.framing).abs().mean(),
+    losses = {
+        "yaw": entropy.mean(),
+        "pose": pose.mean(),
+        "choice": -chosen.log().mean(),
+        "phenotype": (prediction.phenotype - truth.phenotype).abs().mean(),
+        "framing": (prediction.framing - truth.framing).abs().mean(),
     }
+    return {f"loss_{name}": WEIGHTS[name] * loss for name, loss in losses.items()}
