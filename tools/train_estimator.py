@@ -14,6 +14,8 @@ import argparse
 import os
 import sys
 
+import yaml
+
 from gcl import ConfigError
 from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
 
@@ -38,7 +40,7 @@ def load_config(args: argparse.Namespace):
         if args.config_file:
             cfg.merge_from_file(args.config_file)
         cfg.merge_from_list(args.opts)
-    except (KeyError, AssertionError, ValueError, OSError) as error:
+    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{error} (--config-file or the KEY VALUE pairs)") from error
     for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
         if cfg[key] < 1:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 
+import yaml
 from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, add_gcl_config, check_gcl_config, compat
@@ -37,7 +38,7 @@ def load_config(args):
     try:
         cfg.merge_from_file(args.config_file)
         cfg.merge_from_list(args.opts)
-    except (KeyError, AssertionError, ValueError, OSError) as error:
+    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{error} (--config-file {args.config_file}, or the KEY VALUE pairs behind it)"
         ) from error

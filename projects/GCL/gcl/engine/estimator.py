@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from gcl.config import ConfigError
 from gcl.data.synthetic.examples import read_examples, write_examples
-from gcl.data.synthetic.randomise import cut, film, hide
 from gcl.structure.estimate.losses import Truth, levers, structure_losses
 from gcl.structure.estimate.network import SIZE, StructureNet
+from gcl.structure.estimate.randomise import cut, film, hide
 from gcl.structure.files import atomic
 
 from .checkpoint import AtomicCheckpointer

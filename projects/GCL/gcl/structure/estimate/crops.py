@@ -22,7 +22,10 @@ def load_crops(crops: Sequence[Crop]) -> Tensor:
     Raises:
         OSError: a file is missing or broken; the message names it.
         ValueError: an array that is no picture; the message tells its place in ``crops``.
+        TypeError: one path instead of a list.
     """
+    if isinstance(crops, str | os.PathLike):
+        raise TypeError(f"crops must be a list: [{str(crops)!r}].")
     pictures = [_resized(_open(crop, i)) for i, crop in enumerate(crops)]
     if not pictures:
         return torch.empty(0, 3, *SIZE, dtype=torch.uint8)

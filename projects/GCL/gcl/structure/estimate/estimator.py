@@ -17,9 +17,9 @@ from torch import Tensor
 from ..body import AnnyBody
 from ..render import turn
 from . import circle
-from .adapt import adapt_statistics
+from .adapt import adapt
 from .crops import Crop, load_crops
-from .network import Prediction, StructureNet, merge, mirror, rotations
+from .network import Prediction, StructureNet, both_ways, rotations
 
 WEIGHTS = Path(__file__).parent / "weights" / "structure_lite0.safetensors"
 DOUBT = 0.5
@@ -90,12 +90,15 @@ class StructureEstimator:
         return cls(network, device)
 
     def adapt(self, crops: Sequence[Crop]) -> None:
-        """Fit the network to a camera network's pictures, without labels (:mod:`.adapt`).
+        """Fit the network to pictures of the user's cameras, without labels (:mod:`.adapt`).
 
         Args:
-            crops: a few hundred, of all cameras and as mixed as what is to be estimated.
+            crops: some hundreds, of all cameras, as mixed as what is to be estimated.
+
+        Raises:
+            OSError, ValueError: as a call does.
         """
-        adapt_statistics(self.network, load_crops(crops).to(self.device))
+        adapt(self.network, load_crops(crops))
 
     @torch.no_grad()
     def __call__(self, crops: Sequence[Crop], batch_size: int = 64) -> Estimate:
@@ -107,22 +110,19 @@ class StructureEstimator:
         """
         starts = range(0, max(len(crops), 1), batch_size)
         parts = [self._bodies(self.predict(crops[i : i + batch_size])) for i in starts]
-        rest = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
-        yaw, vertices, *others = rest
+        yaw, vertices, *others = (torch.cat(field).cpu() for field in zip(*parts, strict=True))
         return Estimate(yaw, vertices, self.faces.cpu(), *others)
 
     @torch.no_grad()
     def predict(self, crops: Sequence[Crop]) -> Prediction:
         """What the network says of one batch, averaged over the crops and their mirror images."""
-        pictures = load_crops(crops).to(self.device).float()
-        return merge(self.network(pictures), mirror(self.network(pictures.flip(3))))
+        return both_ways(self.network, load_crops(crops).to(self.device).float())
 
     def _bodies(self, prediction: Prediction) -> tuple[Tensor, ...]:
         """The fields of an Estimate but ``faces``."""
         yaw, confidence = circle.read(prediction.yaw)
         doubtful = confidence < DOUBT
-        rows = torch.arange(len(yaw), device=yaw.device)
-        pose = rotations(prediction.pose[rows, prediction.choice.argmax(1)])
+        pose = rotations(prediction.best_pose())
         pose = torch.where(doubtful[:, None, None, None], torch.eye(3, device=pose.device), pose)
         phenotype = torch.where(doubtful[:, None], 0.5, prediction.phenotype)
         body = self._body(pose, phenotype)

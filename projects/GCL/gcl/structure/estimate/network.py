@@ -40,6 +40,11 @@ class Prediction(NamedTuple):
     phenotype: Tensor
     framing: Tensor
 
+    def best_pose(self) -> Tensor:
+        """(B, P, 3, 2) the most probable pose."""
+        rows = torch.arange(len(self.choice), device=self.choice.device)
+        return self.pose[rows, self.choice.argmax(1)]
+
 
 class StructureNet(nn.Module):
     """EfficientNet-Lite0 and a layer that sees where in the crop everything is.
@@ -120,6 +125,11 @@ def merge(one: Prediction, other: Prediction) -> Prediction:
         (one.phenotype + other.phenotype) / 2,
         (one.framing + other.framing) / 2,
     )
+
+
+def both_ways(network: StructureNet, crops: Tensor) -> Prediction:
+    """What the network says of crops (B, 3, 128, 64) and of their mirror images, merged."""
+    return merge(network(crops), mirror(network(crops.flip(3))))
 
 
 def rotations(columns: Tensor) -> Tensor:

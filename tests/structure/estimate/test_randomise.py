@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gcl.data.synthetic.randomise import CUT_OFF, HIDDEN, Cuts, cut, film, hide
+from gcl.structure.estimate.randomise import CUT_OFF, HIDDEN, Cuts, cut, film, hide
 
 SIZE = (128, 64)
 BOX = torch.tensor([30.0, 22.0, 66.0, 138.0])  # left, top, right, bottom on a canvas of 160 x 96

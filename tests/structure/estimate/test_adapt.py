@@ -1,0 +1,109 @@
+"""Self-training: who teaches, what is taught, what else may change (nothing)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gcl.structure.estimate import adapt, circle
+from gcl.structure.estimate.losses import levers, structure_losses
+from gcl.structure.estimate.network import SIZE, StructureNet, both_ways, mirror
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(adapt, "STEPS", 2)
+    monkeypatch.setattr(adapt, "BATCH", 4)
+
+
+def sure_network(gain: float = 8.0) -> StructureNet:
+    """Random weights; the larger the gain, the surer of the yaw."""
+    torch.manual_seed(0)
+    network = StructureNet().eval()
+    with torch.no_grad():
+        network.yaw.weight.mul_(gain)
+    return network
+
+
+def pictures(count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(count, 3, 8, 4, generator=generator)
+    return (torch.nn.functional.interpolate(coarse, SIZE) * 255).byte()
+
+
+def state(network: StructureNet) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def test_the_second_half_is_told_the_mirrored_answers():
+    network, crops = sure_network(), pictures(3)
+    truth, _ = adapt._told(network, crops)
+    with torch.no_grad():
+        answer = both_ways(network, crops.float())
+    yaw, _ = circle.read(answer.yaw)
+    torch.testing.assert_close(truth.yaw[:3], yaw, atol=1e-3, rtol=0)
+    torch.testing.assert_close(truth.yaw[3:], circle.read(circle.mirrored(answer.yaw))[0])
+    torch.testing.assert_close(truth.framing[3:, 2], 1 - truth.framing[:3, 2])
+    torch.testing.assert_close(truth.pose[3:], mirror(answer).best_pose())
+
+
+def test_only_crops_of_which_it_is_sure_teach(monkeypatch):
+    network, crops = sure_network(), pictures(6)
+    with torch.no_grad():
+        _, confidence = circle.read(both_ways(network, crops.float()).yaw)
+    middle = float(confidence.sort().values[2:4].mean())
+    monkeypatch.setattr(adapt, "SURE", middle)
+    expected = (torch.cat((confidence, confidence)) >= middle).nonzero()[:, 0]
+    assert adapt._told(network, crops)[1].tolist() == expected.tolist()
+    assert len(expected) == 6
+
+
+def test_nothing_changes_when_it_is_sure_of_nothing(monkeypatch):
+    monkeypatch.setattr(adapt, "SURE", 1.1)
+    network = sure_network()
+    before = state(network)
+    adapt.adapt(network, pictures(4))
+    assert all(torch.equal(before[name], value) for name, value in state(network).items())
+
+
+def test_no_crops_are_fine():
+    network = sure_network()
+    before = state(network)
+    adapt.adapt(network, pictures(0))
+    assert all(torch.equal(before[name], value) for name, value in state(network).items())
+
+
+def test_repeatable_and_the_callers_chance_is_left_alone(monkeypatch):
+    monkeypatch.setattr(adapt, "SURE", 0.0)
+    results = []
+    for seed in (3, 4):
+        network = sure_network()
+        torch.manual_seed(seed)
+        expected = torch.Generator().manual_seed(seed).get_state()
+        adapt.adapt(network, pictures(5))
+        assert torch.equal(torch.get_rng_state(), expected)
+        assert not network.training
+        results.append(state(network))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_it_comes_nearer_to_what_it_was_told(monkeypatch):
+    """The loss of worse pictures against the answers of before falls."""
+    monkeypatch.setattr(adapt, "SURE", 0.0)
+    monkeypatch.setattr(adapt, "STEPS", 12)
+    monkeypatch.setattr(adapt, "BATCH", 8)
+    network, crops = sure_network(), pictures(8)
+    truth, _ = adapt._told(network, crops)
+    both, lever = torch.cat((crops, crops.flip(3))), levers()
+
+    def loss() -> float:
+        torch.manual_seed(9)
+        network.train()  # as it learns: with the statistics of the batch
+        with torch.no_grad():
+            losses = structure_losses(network(adapt.film(both.float())), truth, lever)
+        network.eval()
+        return float(sum(losses.values()))
+
+    before = loss()
+    adapt.adapt(network, crops)
+    assert loss() < before
