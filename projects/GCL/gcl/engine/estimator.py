@@ -117,7 +117,8 @@ class EstimatorTrainer(TrainerBase):
         """Train to the end; returns the file of weights."""
         super().train(self.start_epoch, self.max_epoch, self.cfg.CHECKPOINT_PERIOD)
         path = os.path.join(self.cfg.OUTPUT_DIR, WEIGHTS)
-        export_weights(self.model, path)
+        made_with = ("EXAMPLES", "SEED", "BATCH", "STEPS", "LR", "WEIGHT_DECAY")
+        export_weights(self.model, path, **{key.lower(): str(self.cfg[key]) for key in made_with})
         return path
 
     def after_epoch(self) -> None:
