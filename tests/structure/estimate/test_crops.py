@@ -77,7 +77,7 @@ def broken_file(tmp_path, kind: str) -> str:
 @pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "cut"])
 def test_a_file_that_can_not_be_read_is_named(tmp_path, kind):
     path = broken_file(tmp_path, kind)
-    with pytest.raises(OSError, match=f"^crop {re.escape(path)} can not be read .*remove it"):
+    with pytest.raises(OSError, match=f"^image {re.escape(path)} can not be read .*remove it"):
         load_crops([picture(8, 8), path])
 
 

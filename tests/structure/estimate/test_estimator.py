@@ -137,7 +137,7 @@ def test_paths_and_arrays_give_the_same(estimator, twelve, tmp_path):
 def test_what_can_not_be_read_is_named(estimator, tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8")
-    with pytest.raises(OSError, match=re.escape(f"crop {path} can not be read")):
+    with pytest.raises(OSError, match=re.escape(f"image {path} can not be read")):
         estimator([*crops(2), path])
     with pytest.raises(ValueError, match="crop 1 is an array float64"):
         estimator([crops(1)[0], crops(1)[0] / 255])

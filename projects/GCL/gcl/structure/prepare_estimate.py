@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .estimate.crops import read_crop
 from .files import atomic, remove_leftovers
 from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
 from .prepare import Outcome, Summary, each, gather, shard
@@ -140,19 +140,6 @@ def adaptation_sample(crops: Sequence[str]) -> list[str]:
     """Up to :data:`ADAPT_TO` crops that can be read, the same in every run and process."""
     sample = sorted(random.Random(0).sample(list(crops), min(ADAPT_TO, len(crops))))
     return [crop for crop in sample if _readable(crop)]
-
-
-def read_crop(path: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB.
-
-    Raises:
-        OSError: it can not be read; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
 
 
 def stems_in(folder: str) -> set[str]:

@@ -32,6 +32,19 @@ def load_crops(crops: Sequence[Crop]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
+def read_crop(path: str | os.PathLike) -> np.ndarray:
+    """(H, W, 3) uint8 RGB.
+
+    Raises:
+        OSError: it is missing or broken; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
+
+
 def _open(crop: Crop, index: int) -> Image.Image:
     if isinstance(crop, np.ndarray):
         if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:
@@ -40,11 +53,7 @@ def _open(crop: Crop, index: int) -> Image.Image:
                 " RGB."
             )
         return Image.fromarray(crop)
-    try:
-        with Image.open(crop) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"crop {crop} can not be read ({error}): replace or remove it.") from error
+    return Image.fromarray(read_crop(crop))
 
 
 def _resized(image: Image.Image) -> np.ndarray:
