@@ -14,6 +14,7 @@ from gcl.structure.estimate.network import SIZE, StructureNet, both_ways, mirror
 def short(monkeypatch):
     monkeypatch.setattr(adapt, "STEPS", 2)
     monkeypatch.setattr(adapt, "BATCH", 4)
+    monkeypatch.setattr(adapt, "FEWEST", 1)
 
 
 @torch.no_grad()
@@ -70,10 +71,13 @@ def test_nothing_changes_when_it_is_sure_of_nothing(monkeypatch):
     assert all(torch.equal(before[name], value) for name, value in state(network).items())
 
 
-def test_no_crops_are_fine():
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few_crops_change_nothing(count, monkeypatch):
+    monkeypatch.setattr(adapt, "SURE", 0.0)
+    monkeypatch.setattr(adapt, "FEWEST", 3)
     network = sure_network()
     before = state(network)
-    adapt.adapt(network, pictures(0))
+    adapt.adapt(network, pictures(count))
     assert all(torch.equal(before[name], value) for name, value in state(network).items())
 
 

@@ -13,6 +13,8 @@ from .randomise import film
 SURE = 0.7
 """Confidence from which on a crop teaches."""
 STEPS, BATCH, RATE = 60, 32, 1e-4
+FEWEST = 100
+"""Crops without which nothing is learnt: of a few the network would only learn these by heart."""
 
 
 def adapt(network: StructureNet, crops: Tensor) -> None:
@@ -24,12 +26,13 @@ def adapt(network: StructureNet, crops: Tensor) -> None:
 
     Args:
         network: in eval mode; changed in place.
-        crops: (N, 3, 128, 64) uint8 on the CPU; those of which the network is sure teach.
+        crops: (N, 3, 128, 64) uint8 on the CPU; those of which the network is sure teach, if they
+            are FEWEST or more.
     """
     device = next(network.parameters()).device
     pictures = torch.cat((crops, crops.flip(3)))
     truth, sure = _told(network, crops)
-    if not len(sure):
+    if len(sure) < 2 * FEWEST:  # each is there twice
         return
     lever = levers().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.0)
