@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", default="structure_evaluation", help="folder of what is written")
     parser.add_argument("--weights", help="of the estimator (default: those in the package)")
     parser.add_argument(
-        "--no-adapt", action="store_true", help="do not adapt the estimator to the crops first"
+        "--adapt", action="store_true", help="let the estimator adapt to the crops first"
     )
     parser.add_argument(
         "--orientation-pattern",
@@ -66,13 +66,13 @@ def parse_args() -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     crops = labelled_crops(args.data, args.orientation_pattern, args.orientations)
     estimator = load_estimator(args.weights)
-    if not args.no_adapt:
+    if args.adapt:
         estimator.adapt(adaptation_sample(crops.images))
     measured = measure(estimator, crops)
     found = {
         "data": args.data,
         "weights": args.weights or "packaged",
-        "adapted": not args.no_adapt,
+        "adapted": args.adapt,
         **figures(crops, measured),
     }
     print(report(found))

@@ -79,9 +79,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
     parser.add_argument("--weights", help="of the estimator (default: those in the package)")
     parser.add_argument(
-        "--no-adapt",
+        "--adapt",
         action="store_true",
-        help="do not adapt the estimator to the crops first (at most 2,000 of them, no labels)",
+        help="let the estimator adapt to the crops first, without labels (projects/GCL/README.md)",
     )
     return parser.parse_args(arguments)
 
@@ -150,7 +150,7 @@ def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:
     """Write meshes of a split by the estimator, then their renders if they are wanted."""
     folder = os.path.join(args.out, split)
     estimated = estimate_meshes(
-        crops, folder, lambda: load_estimator(args.weights), not args.no_adapt, args.workers
+        crops, folder, lambda: load_estimator(args.weights), args.adapt, args.workers
     )
     if shard()[0] == 0:
         if made := estimated.counts["made"]:

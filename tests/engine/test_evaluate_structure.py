@@ -163,16 +163,16 @@ def test_the_command_writes_figures_and_a_sheet(tmp_path, images, estimator, run
     folder, out = os.path.dirname(images[0]), tmp_path / "out"
     status, printed = run(folder, "--out", out)
     assert status == 0 and printed.splitlines()[-1] == f"look at {out}/sheet.png"
-    assert estimator.log[:2] == [("load", None), ("adapt", 4)]
+    assert estimator.log[:2] == [("load", None), ("estimate", 4)]
     found = json.loads((out / "structure.json").read_text())
-    assert found["adapted"] is True and found["weights"] == "packaged"
+    assert found["adapted"] is False and found["weights"] == "packaged"
     assert found["all"]["flipped"] == 0.25
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.format == "PNG"
     estimator.log.clear()
-    line = (folder, "--out", out, "--no-adapt", "--weights", "x.safetensors")
+    line = (folder, "--out", out, "--adapt", "--weights", "x.safetensors")
     assert run(*line, "--orientations", "1=330,7=100")[0] == 0
-    assert estimator.log[:2] == [("load", "x.safetensors"), ("estimate", 4)]
+    assert estimator.log[:2] == [("load", "x.safetensors"), ("adapt", 4)]
     found = json.loads((out / "structure.json").read_text())
     assert set(found["orientation"]) == {"90", "315"}
 

@@ -51,7 +51,7 @@ def content(folder: str) -> dict[str, bytes]:
 def test_each_crop_has_its_own_mesh(crops, folder, estimator, workers):  # noqa: F811
     summary = estimate_meshes(crops, folder, estimator.from_pretrained, workers=workers)
     assert summary.counts == Counter(made=10) and summary.complete and summary.seconds > 0
-    assert estimator.log == [("load", None), ("adapt", 10)] + [("estimate", n) for n in (4, 4, 2)]
+    assert estimator.log == [("load", None)] + [("estimate", n) for n in (4, 4, 2)]
     faces = read_faces(f"{folder}/geometry")
     for i in range(10):
         found = read_geometry(f"{folder}/geometry/{i}.npz", faces)
@@ -65,26 +65,21 @@ def test_each_crop_has_its_own_mesh(crops, folder, estimator, workers):  # noqa:
 
 
 def test_a_resumed_run_writes_what_it_lacks_and_the_same(crops, folder, estimator):  # noqa: F811
-    estimate_meshes(crops, folder, estimator.from_pretrained)
+    estimate_meshes(crops, folder, estimator.from_pretrained, adapt=True)
     whole = content(folder)
     before = os.stat(f"{folder}/geometry/0.npz").st_mtime_ns
     for name in "135":
         os.remove(f"{folder}/geometry/{name}.npz")
     estimator.log.clear()
-    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained, adapt=True)
     assert summary.counts == Counter({"made": 3, "there already": 7})
     # adapted to all, in the batches of the first run
     assert estimator.log == [("load", None), ("adapt", 10), ("estimate", 4), ("estimate", 4)]
     assert content(folder) == whole
     assert os.stat(f"{folder}/geometry/0.npz").st_mtime_ns == before
     estimator.log.clear()
-    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained, adapt=True)
     assert summary.counts == Counter({"there already": 10}) and estimator.log == []
-
-
-def test_adaptation_can_be_left_out(crops, folder, estimator):  # noqa: F811
-    estimate_meshes(crops, folder, estimator.from_pretrained, adapt=False)
-    assert "adapt" not in dict(estimator.log)
 
 
 def test_the_crops_to_adapt_to_are_drawn_and_always_the_same(crops, monkeypatch):

@@ -87,7 +87,7 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     assert "b.png 0.118\n" in (out / "train" / "low_confidence.txt").read_text()
     assert lines[4].split()[:6] == ["train", "4", "3", "0", "0", "1"]
     assert lines[5].startswith(f"failed: image {crops}/bad.jpg can not be read")
-    assert ("load", None) in estimator.log and ("adapt", 3) in estimator.log
+    assert ("load", None) in estimator.log and "adapt" not in dict(estimator.log)
     # the renders are those of the mesh, in the place where the crop has the person
     assert names_in(str(out / "train")) == {"a.jpg", "b.png", "c.jpeg"}
     geometry = read_geometry(str(out / "train" / "geometry" / "b.npz"), figure().faces)
@@ -108,12 +108,12 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     assert printed.splitlines()[3].split()[:6] == ["train", "3", "1", "2", "0", "0"]
 
 
-def test_meshes_alone_and_no_adaptation(tmp_path, crops, run, estimator):  # noqa: F811
+def test_meshes_alone_and_adaptation(tmp_path, crops, run, estimator):  # noqa: F811
     out = tmp_path / "out"
-    line = (crops, "--out", out, "--write", "geometry", "--no-adapt", "--weights", "x.safetensors")
+    line = (crops, "--out", out, "--write", "geometry", "--adapt", "--weights", "x.safetensors")
     status, printed = run(*line)
     assert status == 0 and printed.splitlines()[4].split()[:3] == ["train", "3", "3"]
-    assert estimator.log == [("load", "x.safetensors"), ("estimate", 3)]
+    assert estimator.log == [("load", "x.safetensors"), ("adapt", 3), ("estimate", 3)]
     assert sorted(os.listdir(out / "train")) == ["geometry", "low_confidence.txt"]
     status, _ = run(crops, "--out", tmp_path / "other", "--weights", "x.txt")
     assert status == "ConfigError: --weights: x.txt is no file of weights."

@@ -72,12 +72,14 @@ def test_nothing_changes_when_it_is_sure_of_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_too_few_crops_change_nothing(count, monkeypatch):
+def test_too_few_crops_change_nothing_and_it_says_so(count, monkeypatch, caplog):
     monkeypatch.setattr(adapt, "SURE", 0.0)
     monkeypatch.setattr(adapt, "FEWEST", 3)
     network = sure_network()
     before = state(network)
-    adapt.adapt(network, pictures(count))
+    with caplog.at_level("WARNING"):
+        adapt.adapt(network, pictures(count))
+    assert f"sure of {count} crops and needs 3" in caplog.text
     assert all(torch.equal(before[name], value) for name, value in state(network).items())
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 ADAPT_TO = 2000
-"""Crops to which the estimator adapts at most: more of them change its statistics no more."""
+"""Crops to which the estimator adapts at most: more than it looks at while it learns."""
 DOUBTFUL = "low_confidence.txt"
 """File of a split's folder, see :func:`list_doubtful`."""
 
@@ -68,7 +68,7 @@ def estimate_meshes(
     crops: Sequence[str],
     folder: str,
     load: Callable[[], StructureEstimator],
-    adapt: bool = True,
+    adapt: bool = False,
     workers: int = 0,
 ) -> Summary:
     """Write ``geometry/<stem>.npz`` of every crop that lacks it.
@@ -80,7 +80,7 @@ def estimate_meshes(
         crops: paths of photographs, in an order that is the same in every run and process.
         folder: the split's folder; made when it is not there.
         load: gives the estimator; called when there is something to do.
-        adapt: whether the estimator adapts to the crops first.
+        adapt: whether the estimator adapts to the crops first, if there is something to do.
         workers: processes that decode; 0: this one.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ from . import circle
 from .losses import Truth, levers, structure_losses
 from .network import Prediction, StructureNet, both_ways, mirror
 from .randomise import film
+
+logger = logging.getLogger(__name__)
 
 SURE = 0.7
 """Confidence from which on a crop teaches."""
@@ -33,6 +37,11 @@ def adapt(network: StructureNet, crops: Tensor) -> None:
     pictures = torch.cat((crops, crops.flip(3)))
     truth, sure = _told(network, crops)
     if len(sure) < 2 * FEWEST:  # each is there twice
+        logger.warning(
+            "The estimator was not adapted: it is sure of %d crops and needs %d.",
+            len(sure) // 2,
+            FEWEST,
+        )
         return
     lever = levers().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.0)
