@@ -28,6 +28,7 @@ from gcl.structure.store import RenderStore
 PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "evaluate_views.py")
 SIZE = (64, 32)
 YAWS = (0, 90, 180, 315)
+OWN = 10 / 255  # mean of an own render of write_renders
 RUN = ("--orientations", "1=0,2=90,3=180,4=270")  # of the toy data set
 
 
@@ -69,13 +70,19 @@ def dataset(pairs, tmp_path, write_renders):
 
 
 class Knows:
-    """A generator that is handed the answers: ``answer`` (T,) rows of photographs."""
+    """A generator that is handed the answers: ``answer`` (T,) rows of photographs. Unturned, which
+    it is asked for second, it draws the crop."""
 
     def __init__(self, pairs, answer) -> None:
+        self.turned = False
         self.visits = iter([visit for visit in pairs.visits if visit.pairs.stop])
         self.pairs, self.answer, self.seen = pairs, answer, []
 
     def __call__(self, crops, structures, crop):
+        self.turned = not self.turned
+        if not self.turned:
+            assert structures.mean((1, 2, 3)).tolist() == pytest.approx([OWN] * len(crops), abs=1e-3)
+            return crops[crop]
         here = next(self.visits).pairs
         self.seen.append((crops[crop], structures, here))
         return torch.stack([picture(self.pairs.images[i]) for i in self.answer[here]])
@@ -94,7 +101,8 @@ def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator
     perfect, idle = Knows(pairs, pairs.truth), Knows(pairs, pairs.crop)
     draw = {"perfect": perfect, "idle": idle}
     measured, kept = measure(draw, judge, pairs, dataset, keep=[0, 50])
-    assert list(measured) == [PHOTOGRAPH, CROP, "perfect", "idle", CHANCE]
+    drawn = ["perfect, unturned", "perfect", "idle, unturned", "idle"]
+    assert list(measured) == [PHOTOGRAPH, CROP, *drawn, CHANCE]
     found = figures(pairs, measured)
     assert (found["pairs"], found["people"], found["cameras"]) == (6 * 2 * 4 * 3, 6, 2)
     assert found["gallery"] == 6
@@ -106,8 +114,9 @@ def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator
     assert set(found["all"][PHOTOGRAPH]) == {"median", "within_22", "within_45", "flipped"}
     for t, turn in enumerate(pairs.turn):
         assert measured[CROP].error[t].item() == pytest.approx(min(turn, 360 - turn), abs=1)
-    for one, other in zip(measured[CROP], measured["idle"], strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    for name in ("idle", "idle, unturned", "perfect, unturned"):
+        for one, other in zip(measured[CROP], measured[name], strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     assert found["all"][CROP]["ssim"] < 0.9 and found["all"][CROP]["perceptual"] > 0.01
     chance = found["all"][CHANCE]
     assert chance["rank1"] == nearly(1 / 6) and chance["mAP"] == nearly((1 + 1 / 2 + 1 / 3
@@ -145,8 +154,8 @@ def test_the_table_without_an_estimator(pairs, dataset):
         "144 turned crops of 6 people in 2 cameras, searched among 6.0 people"
     )
     assert rows[1] == ["", "SSIM", "perceptual", "rank-1", "mAP"]
-    assert [row[0] for row in rows[3:]] == [CROP, "wrong", CHANCE]
-    assert rows[4][3] == "0.0%" and rows[5][3:] == ["16.7%", "40.8%"]
+    assert [row[0] for row in rows[3:]] == [CROP, "wrong, unturned", "wrong", CHANCE]
+    assert rows[5][3] == "0.0%" and rows[6][3:] == ["16.7%", "40.8%"]
 
 
 def test_the_sheet_has_a_column_a_pair(pairs):
@@ -231,7 +240,8 @@ def test_the_command_judges_both_splits(toy, tmp_path, checkpoint, estimator, ru
         assert f"{name}: {values['pairs']} turned crops of 4 people in 2 cameras" in printed
         assert values["pairs"] == 4 * 2 * 4 * 3 and values["gallery"] == 4
         rows = values["all"]
-        assert rows["logs/model_final"] == rows["same"] and rows["same"]["ssim"] < 0.9
+        assert rows["logs/model_final"] == rows["same"]
+        assert "logs/model_final, unturned" in rows and rows["same"]["ssim"] < 0.9
         assert rows[CHANCE]["rank1"] == 0.25 and "median" in rows[CROP]
         with Image.open(out / f"sheet_{name.replace(' ', '_')}.png") as sheet:
             assert sheet.format == "PNG" and sheet.height > 4 * HEIGHT

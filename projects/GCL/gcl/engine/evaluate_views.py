@@ -6,6 +6,7 @@ Shapes: `N` crops and `M` targets of a set, `T` pairs of a crop and a turn; `B` 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 PHOTOGRAPH, CROP, CHANCE = "real photograph", "unturned crop", "chance"
 """What generated views stand beside. Pictures of CHANCE are photographs of another person, from the
 right side in the same camera; its retrieval is a blind guess."""
+UNTURNED = "{}, unturned"
+"""A generator's drawing of the crop as it is: drawn as badly as its views, but from the wrong side.
+What it lacks to the view is what the turn brings."""
 BATCH = 64
 
 
@@ -136,13 +140,13 @@ def measure(
         keep: pairs whose pictures are wanted.
 
     Returns:
-        Figures of PHOTOGRAPH, CROP, each of ``draw`` and CHANCE, and of the pairs of ``keep``: the
-        crop, the true photograph and each drawing, (3, H, W), uint8.
+        Figures of PHOTOGRAPH, CROP, each of ``draw``, UNTURNED and turned, and CHANCE; and of the
+        pairs of ``keep`` the crop, the true photograph and each view, (3, H, W), uint8.
 
     Raises:
         OSError: a picture or a structure can not be read.
     """
-    rows = {name: _Row() for name in (CROP, *draw)}
+    rows: dict[str, _Row] = defaultdict(_Row)
     pooled, errors, apart, pictures = [], [], [], {}
     before: tuple[int, dict[int, int], Looks] | None = None
     for visit in tqdm(pairs.visits, "drawing views", unit="visit", dynamic_ncols=True):
@@ -157,11 +161,16 @@ def measure(
             wanted = true.at(truth - here[0])
             errors.append(yaw_errors(wanted.yaw, yaw))
             crops = _stack([read_crop(pairs.images[i]) for i in chosen], dataset.size)
+            structures = torch.stack([dataset.views(int(i)) for i in chosen])
+            turn = [1 + TURNS.index(t) for t in pairs.turn[visit.pairs]]
+            turned = structures[torch.as_tensor(crop), torch.tensor(turn)]
             rows[CROP].add(judge.look(crops).at(crop), wanted, yaw)
-            structures = _structures(dataset, chosen, crop, pairs.turn[visit.pairs])
-            views = {name: function(crops, structures, crop) for name, function in draw.items()}
-            for name, view in views.items():
-                rows[name].add(judge.look(view), wanted, yaw)
+            views = {}
+            for name, function in draw.items():
+                views[name] = function(crops, turned, crop)
+                unturned = function(crops, structures[:, 0], np.arange(len(chosen)))
+                rows[UNTURNED.format(name)].add(judge.look(unturned).at(crop), wanted, yaw)
+                rows[name].add(judge.look(views[name]), wanted, yaw)
             apart.append(_from_another(before, camera, pairs.orientation[truth], wanted))
             for t in set(keep) & set(range(visit.pairs.start, visit.pairs.stop)):
                 row = t - visit.pairs.start
@@ -211,14 +220,6 @@ def _stack(images: list, size: tuple[int, int]) -> Tensor:
     """Photographs as training has them, (B, 3, H, W), uint8."""
     resized = [TF.resize(image, list(size), InterpolationMode.BICUBIC) for image in images]
     return torch.stack([TF.pil_to_tensor(image) for image in resized])
-
-
-def _structures(
-    dataset: ViewDataset, chosen: np.ndarray, crop: np.ndarray, turn: np.ndarray
-) -> Tensor:
-    """(T, 1, h, w) of pairs: rows ``crop`` of the ``chosen`` images, turned by ``turn``."""
-    views = torch.stack([dataset.views(int(i)) for i in chosen])
-    return views[torch.as_tensor(crop), torch.tensor([1 + TURNS.index(t) for t in turn])]
 
 
 def _from_another(
