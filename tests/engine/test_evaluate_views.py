@@ -81,7 +81,9 @@ class Knows:
     def __call__(self, crops, structures, crop):
         self.turned = not self.turned
         if not self.turned:
-            assert structures.mean((1, 2, 3)).tolist() == pytest.approx([OWN] * len(crops), abs=1e-3)
+            assert structures.mean((1, 2, 3)).tolist() == pytest.approx(
+                [OWN] * len(crops), abs=1e-3
+            )
             return crops[crop]
         here = next(self.visits).pairs
         self.seen.append((crops[crop], structures, here))
