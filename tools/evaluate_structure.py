@@ -18,21 +18,13 @@ import os
 import sys
 
 from gcl import ConfigError
-from gcl.data.labelled import ORIENTATIONS, PATTERN, labelled_crops
+from gcl.data.labelled import labelled_crops
 from gcl.engine.evaluate_structure import figures, measure, report
 from gcl.engine.load_estimator import load_estimator
+from gcl.engine.orientation_arguments import add_orientation_arguments
 from gcl.engine.structure_sheet import structure_sheet
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare_estimate import adaptation_sample
-
-
-def mapping(text: str) -> dict[str, float]:
-    """ "1=90,2=135" as a dictionary."""
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    try:
-        return {field.strip(): float(degrees) for field, _, degrees in pairs}
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not FIELD=DEGREES,FIELD=DEGREES,...") from None
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,21 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--adapt", action="store_true", help="let the estimator adapt to the crops first"
     )
-    parser.add_argument(
-        "--orientation-pattern",
-        default=PATTERN,
-        metavar="REGEX",
-        help=f"its group is the orientation in a file name (default: {PATTERN})",
-    )
-    parser.add_argument(
-        "--orientations",
-        type=mapping,
-        default=ORIENTATIONS,
-        metavar="FIELD=DEGREES,...",
-        help="yaw for each orientation; 0 faces the camera, 90 the image's right (default: "
-        + ",".join(f"{field}={degrees}" for field, degrees in ORIENTATIONS.items())
-        + ")",
-    )
+    add_orientation_arguments(parser)
     return parser.parse_args()
 
 

@@ -14,10 +14,9 @@ import argparse
 import os
 import sys
 
-import yaml
-
 from gcl import ConfigError
 from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
+from gcl.engine.read_config import merge_config
 
 # isort: split
 # gcl adapts fastreid before anything imports it
@@ -28,7 +27,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", metavar="FILE", help="overrides the default values")
+    parser.add_argument(
+        "--config-file", default="", metavar="FILE", help="overrides the default values"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
     return parser.parse_args(arguments)
@@ -36,12 +37,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace):
     cfg = get_estimator_cfg()
-    try:
-        if args.config_file:
-            cfg.merge_from_file(args.config_file)
-        cfg.merge_from_list(args.opts)
-    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{error} (--config-file or the KEY VALUE pairs)") from error
+    merge_config(cfg, args.config_file, args.opts)
     for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
         if cfg[key] < 1:
             raise ConfigError(f"{key} must be at least 1; it is {cfg[key]}.")

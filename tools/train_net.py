@@ -11,17 +11,16 @@ import json
 import os
 import sys
 
-import yaml
 from torch.multiprocessing import ProcessExitedException
 
-from gcl import ConfigError, add_gcl_config, check_gcl_config, compat
+from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine import GCLTrainer
 from gcl.engine.hooks import NoClusterError
+from gcl.engine.read_config import read_config
 from gcl.structure.store import MissingStructureError
 
 # isort: split
 # gcl adapts fastreid before anything imports it
-from fastreid.config import get_cfg
 from fastreid.engine import default_argument_parser, default_setup
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
@@ -33,18 +32,8 @@ USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
 
 def load_config(args):
     """The configuration of the command line, checked and frozen."""
-    cfg = get_cfg()
-    add_gcl_config(cfg)
-    try:
-        cfg.merge_from_file(args.config_file)
-        cfg.merge_from_list(args.opts)
-    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{error} (--config-file {args.config_file}, or the KEY VALUE pairs behind it)"
-        ) from error
+    cfg = read_config(args.config_file, args.opts)
     check_gcl_config(cfg, training=not args.eval_only)
-    if cfg.MODEL.WEIGHTS and not os.path.isfile(cfg.MODEL.WEIGHTS):
-        raise ConfigError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not a file.")
     cfg.freeze()
     return cfg
 

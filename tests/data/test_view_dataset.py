@@ -186,7 +186,7 @@ def test_missing_structures_are_counted_and_the_first_five_named(tmp_path, write
     with pytest.raises(MissingStructureError) as error:
         with_structure(seven(tmp_path), store, "error")
     message = str(error.value)
-    assert "7 of 9 training images" in message
+    assert "7 of 9 images" in message
     named = re.findall(r"img_\d\.jpg", message)
     assert named == [f"img_{i}.jpg" for i in (0, 1, 3, 5, 6)]
     assert "GCL.STRUCTURE.MISSING skip" in message

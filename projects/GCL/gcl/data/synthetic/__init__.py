@@ -1,12 +1,14 @@
 """Synthetic pedestrians: drawn people in street clothes, seen by surveillance cameras.
 
 Identities (identity), bodies in clothes (anatomy, rings, garments, figure), their colours (cloth),
-places and cameras (places, things, noise, cameras), pictures (draw), and sets of them (plan, files,
-dataset). Importing registers the data set ``SyntheticPedestrians``.
+places and cameras (places, things, noise, cameras), pictures (draw), sets of them (plan, files,
+dataset), and what their crops would show from other sides (truth). Importing registers the data set
+``SyntheticPedestrians``.
 """
 
 from .dataset import SyntheticPedestrians
-from .files import true_views, write_set
+from .files import write_set
 from .plan import Settings
+from .truth import TrueViews, true_views
 
-__all__ = ["Settings", "SyntheticPedestrians", "true_views", "write_set"]
+__all__ = ["Settings", "SyntheticPedestrians", "TrueViews", "true_views", "write_set"]

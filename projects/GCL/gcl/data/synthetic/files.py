@@ -13,7 +13,7 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
@@ -75,7 +75,7 @@ def write_set(
             f"{folder} holds another synthetic set ({_differences(there, settings)}): remove it or"
             " choose another folder."
         )
-    _check_version(folder, settings)
+    check_version(folder, settings)
     shots = plan(settings)
     for path in _folders(folder):
         os.makedirs(path, exist_ok=True)
@@ -111,31 +111,8 @@ def read_settings(folder: str | os.PathLike) -> Settings | None:
         raise ValueError(f"{path} is broken ({error}): remove {folder}.") from error
 
 
-def true_views(folder: str | os.PathLike, name: str, turns: Sequence[float]) -> list[Image.Image]:
-    """Pictures of the person of a crop at the same moment, in the same place, clothes and pose,
-    turned by each of ``turns`` degrees; a turn of 0 is the crop itself.
-
-    Args:
-        folder: of a set.
-        name: of the crop.
-
-    Raises:
-        FileNotFoundError: there is no set, or no such crop in it.
-        ValueError: another version of this software drew the set.
-    """
-    settings = read_settings(folder)
-    if settings is None:
-        raise FileNotFoundError(f"{folder} holds no synthetic set: {SETTINGS} is missing.")
-    _check_version(folder, settings)
-    found = [shot.scene for shot in plan(settings) if shot.name == name]
-    if not found:
-        raise FileNotFoundError(f"the synthetic set in {folder} has no crop {name}.")
-    with one_thread():
-        crops = photographs(get_tailor(), [found[0].turned(t) for t in turns], settings.size).crops
-    return [Image.open(io.BytesIO(_jpeg(c, found[0].camera.quality))).convert("RGB") for c in crops]
-
-
-def _check_version(folder: str | os.PathLike, settings: Settings) -> None:
+def check_version(folder: str | os.PathLike, settings: Settings) -> None:
+    """Raises ValueError when another version of this software drew the set."""
     if settings.version != VERSION:
         raise ValueError(
             f"{folder} was drawn by another version of this software, which drew people otherwise:"
@@ -166,8 +143,8 @@ def draw_batch(batch: list[Shot], folder: str, size: tuple[int, int]) -> list[Sh
         crops = photographs(tailor, scenes, size, figure).crops
         renders = structures(tailor, scenes, (0, *TURNS), size, figure)
     for shot, crop, views in zip(batch, crops, renders, strict=True):
-        pictures = [_jpeg(view, 95) for view in views]
-        pictures.insert(0, _jpeg(crop, shot.scene.camera.quality))
+        pictures = [jpeg(view, 95) for view in views]
+        pictures.insert(0, jpeg(crop, shot.scene.camera.quality))
         for path, picture in zip(_paths(folder, shot), pictures, strict=True):
             _write(path, picture)
     return batch
@@ -210,7 +187,8 @@ def _is_there(folder: str, batch: list[Shot]) -> bool:
     return all(os.path.exists(path) for shot in batch for path in _paths(folder, shot))
 
 
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+def jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """A picture (H, W, 3) or (H, W) uint8 as a file."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=quality)
     return stream.getvalue()

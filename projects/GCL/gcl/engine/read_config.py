@@ -1,0 +1,44 @@
+"""The configuration of a command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import yaml
+from fastreid.config import CfgNode, get_cfg
+
+from gcl.config import ConfigError, add_gcl_config
+
+
+def read_config(path: str, pairs: Sequence[str]) -> CfgNode:
+    """The values of a file, changed by KEY VALUE pairs; neither checked nor frozen.
+
+    Raises:
+        ConfigError: a file is not there, or something in it or in the pairs is no configuration.
+    """
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    merge_config(cfg, path, pairs)
+    if cfg.MODEL.WEIGHTS and not os.path.isfile(cfg.MODEL.WEIGHTS):
+        raise ConfigError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not a file.")
+    return cfg
+
+
+def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
+    """Change ``cfg`` by a file and then by KEY VALUE pairs.
+
+    Args:
+        path: "": no file.
+
+    Raises:
+        ConfigError: as :func:`read_config` does.
+    """
+    try:
+        if path:
+            cfg.merge_from_file(path)
+        cfg.merge_from_list(list(pairs))
+    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{error} (--config-file {path}, or the KEY VALUE pairs behind it)"
+        ) from error
