@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from structure.figures import figure
-from torch import Tensor
 
+from gcl.engine import load_estimator
+from gcl.structure.estimate import Estimate
 from gcl.structure.render import turn
 
 CONFIDENT = 0.3
-
-
-class Estimate(NamedTuple):
-    yaw: Tensor
-    vertices: Tensor
-    faces: Tensor
-    confidence: Tensor
-    framing: Tensor
-    keypoints: Tensor
-    doubtful: Tensor
 
 
 class FakeEstimator:
@@ -68,10 +56,8 @@ class FakeEstimator:
 
 @pytest.fixture
 def estimator(monkeypatch) -> type[FakeEstimator]:
-    """The fake in the place of gcl.structure.estimate."""
-    module = ModuleType("gcl.structure.estimate")
-    module.StructureEstimator, module.Estimate = FakeEstimator, Estimate
-    monkeypatch.setitem(sys.modules, "gcl.structure.estimate", module)
+    """The fake in the place of the estimator that tools load."""
+    monkeypatch.setattr(load_estimator, "StructureEstimator", FakeEstimator)
     monkeypatch.setattr(FakeEstimator, "log", [])
     return FakeEstimator
 

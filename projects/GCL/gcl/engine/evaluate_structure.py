@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +16,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gcl.data.labelled import LabelledCrops
+from gcl.structure.estimate import StructureEstimator
 from gcl.structure.metrics import mpjpe, pa_mpjpe, silhouette_iou, summarize_yaw, yaw_errors
 from gcl.structure.render import render_structure
 from gcl.structure.store import read_render
 from gcl.structure.verify import DARK
-
-if TYPE_CHECKING:
-    from gcl.structure.estimate import StructureEstimator
 
 COLUMNS = {
     "crops": ("", "{:d}"),

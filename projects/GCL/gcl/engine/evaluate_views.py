@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +19,13 @@ from tqdm import tqdm
 
 from gcl.data.view_dataset import ViewDataset, read_crop
 from gcl.data.view_pairs import ViewPairs
+from gcl.structure.estimate import StructureEstimator
 from gcl.structure.metrics import yaw_errors
 from gcl.structure.store import TURNS
 
 from .picture_metrics import perceptual_distance, ssim
 from .view_encoders import Encoder, ImageNet
 from .view_retrieval import blind_precision, blind_rank1, gallery_sizes, ranks
-
-if TYPE_CHECKING:
-    from gcl.structure.estimate import StructureEstimator
 
 PHOTOGRAPH, CROP, CHANCE = "real photograph", "unturned crop", "chance"
 """What generated views stand beside. Pictures of CHANCE are photographs of another person, from the

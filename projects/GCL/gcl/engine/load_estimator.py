@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import torch
 
 from gcl.compat.device import device_type
 from gcl.config import ConfigError
-
-if TYPE_CHECKING:
-    from gcl.structure.estimate import StructureEstimator
+from gcl.structure.estimate import StructureEstimator
 
 
 def load_estimator(weights: str | None, option: str = "--weights") -> StructureEstimator:
@@ -24,8 +21,6 @@ def load_estimator(weights: str | None, option: str = "--weights") -> StructureE
     Raises:
         ConfigError: they can not be used.
     """
-    from gcl.structure.estimate import StructureEstimator
-
     device = device_type()
     if device == "cuda":
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
 from gcl.data.labelled import LabelledCrops
+from gcl.structure.estimate import StructureEstimator
 from gcl.structure.geometry import Geometry, render_views
 from gcl.structure.store import render_size
 
 from .evaluate_structure import Measured
-
-if TYPE_CHECKING:
-    from gcl.structure.estimate import StructureEstimator
 
 HEIGHT, GAP, TEXT, HEADER = 128, 4, 100, 16
 

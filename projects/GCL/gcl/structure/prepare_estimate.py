@@ -11,20 +11,17 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .estimate import Estimate, StructureEstimator
 from .estimate.crops import read_crop
 from .files import atomic, remove_leftovers
 from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
 from .prepare import Outcome, Summary, each, gather, shard
 from .store import GEOMETRY, stem
-
-if TYPE_CHECKING:
-    from .estimate import Estimate, StructureEstimator
 
 BATCH = 64
 ADAPT_TO = 2000
