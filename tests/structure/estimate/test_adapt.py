@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from structure.estimate.networks import crops, random_network
 
 from gcl.structure.estimate import adapt, circle
+from gcl.structure.estimate.crops import load_crops
 from gcl.structure.estimate.losses import levers, structure_losses
-from gcl.structure.estimate.network import SIZE, StructureNet, both_ways, mirror
+from gcl.structure.estimate.network import StructureNet, both_ways, mirror
 
 
 @pytest.fixture(autouse=True)
@@ -17,23 +19,8 @@ def short(monkeypatch):
     monkeypatch.setattr(adapt, "FEWEST", 1)
 
 
-@torch.no_grad()
-def sure_network() -> StructureNet:
-    """Random weights whose answers differ from crop to crop, some sure and some not."""
-    torch.manual_seed(0)
-    network = StructureNet().train()
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None
-    network(pictures(24).float())  # statistics, without which little comes through
-    network.yaw.weight.mul_(14)
-    return network.eval()
-
-
 def pictures(count: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    coarse = torch.rand(count, 3, 8, 4, generator=generator)
-    return (torch.nn.functional.interpolate(coarse, SIZE) * 255).byte()
+    return load_crops(crops(count))
 
 
 def state(network: StructureNet) -> dict[str, torch.Tensor]:
@@ -41,10 +28,10 @@ def state(network: StructureNet) -> dict[str, torch.Tensor]:
 
 
 def test_the_second_half_is_told_the_mirrored_answers():
-    network, crops = sure_network(), pictures(3)
-    truth, _ = adapt._told(network, crops)
+    network, some = random_network(), pictures(3)
+    truth, _ = adapt._told(network, some)
     with torch.no_grad():
-        answer = both_ways(network, crops.float())
+        answer = both_ways(network, some.float())
     yaw, _ = circle.read(answer.yaw)
     torch.testing.assert_close(truth.yaw[:3], yaw, atol=1e-3, rtol=0)
     torch.testing.assert_close(truth.yaw[3:], circle.read(circle.mirrored(answer.yaw))[0])
@@ -53,19 +40,19 @@ def test_the_second_half_is_told_the_mirrored_answers():
 
 
 def test_only_crops_of_which_it_is_sure_teach(monkeypatch):
-    network, crops = sure_network(), pictures(6)
+    network, some = random_network(), pictures(6)
     with torch.no_grad():
-        _, confidence = circle.read(both_ways(network, crops.float()).yaw)
+        _, confidence = circle.read(both_ways(network, some.float()).yaw)
     middle = float(confidence.sort().values[2:4].mean())
     monkeypatch.setattr(adapt, "SURE", middle)
     expected = (torch.cat((confidence, confidence)) >= middle).nonzero()[:, 0]
-    assert adapt._told(network, crops)[1].tolist() == expected.tolist()
+    assert adapt._told(network, some)[1].tolist() == expected.tolist()
     assert len(expected) == 6
 
 
 def test_nothing_changes_when_it_is_sure_of_nothing(monkeypatch):
     monkeypatch.setattr(adapt, "SURE", 1.1)
-    network = sure_network()
+    network = random_network()
     before = state(network)
     adapt.adapt(network, pictures(4))
     assert all(torch.equal(before[name], value) for name, value in state(network).items())
@@ -75,7 +62,7 @@ def test_nothing_changes_when_it_is_sure_of_nothing(monkeypatch):
 def test_too_few_crops_change_nothing_and_it_says_so(count, monkeypatch, caplog):
     monkeypatch.setattr(adapt, "SURE", 0.0)
     monkeypatch.setattr(adapt, "FEWEST", 3)
-    network = sure_network()
+    network = random_network()
     before = state(network)
     with caplog.at_level("WARNING"):
         adapt.adapt(network, pictures(count))
@@ -87,7 +74,7 @@ def test_repeatable_and_the_callers_chance_is_left_alone(monkeypatch):
     monkeypatch.setattr(adapt, "SURE", 0.0)
     results = []
     for seed in (3, 4):
-        network = sure_network()
+        network = random_network()
         torch.manual_seed(seed)
         expected = torch.Generator().manual_seed(seed).get_state()
         adapt.adapt(network, pictures(5))
@@ -102,9 +89,9 @@ def test_it_comes_nearer_to_what_it_was_told(monkeypatch):
     monkeypatch.setattr(adapt, "SURE", 0.0)
     monkeypatch.setattr(adapt, "STEPS", 12)
     monkeypatch.setattr(adapt, "BATCH", 8)
-    network, crops = sure_network(), pictures(8)
-    truth, _ = adapt._told(network, crops)
-    both, lever = torch.cat((crops, crops.flip(3))), levers()
+    network, some = random_network(), pictures(8)
+    truth, _ = adapt._told(network, some)
+    both, lever = torch.cat((some, some.flip(3))), levers()
 
     def loss() -> float:
         torch.manual_seed(9)
@@ -115,5 +102,5 @@ def test_it_comes_nearer_to_what_it_was_told(monkeypatch):
         return float(sum(losses.values()))
 
     before = loss()
-    adapt.adapt(network, crops)
+    adapt.adapt(network, some)
     assert loss() < before

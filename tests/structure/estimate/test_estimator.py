@@ -8,54 +8,27 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from structure.estimate.networks import crops, random_network
 
 from gcl.data.synthetic.examples import draw_examples
 from gcl.data.synthetic.files import get_tailor, one_thread
 from gcl.engine.estimator import export_weights
 from gcl.structure.body import KEYPOINTS, AnnyBody
 from gcl.structure.estimate import Estimate, StructureEstimator
-from gcl.structure.estimate.crops import load_crops
 from gcl.structure.estimate.estimator import DOUBT, SMALLEST
 from gcl.structure.estimate.network import StructureNet
 from gcl.structure.poses import PARTS, neutral_pose
 from gcl.structure.render import turn
 
 
-def crops(count: int, seed: int = 0) -> list[np.ndarray]:
-    """Patches of random colours, in random sizes."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for _ in range(count):
-        patches = Image.fromarray(rng.integers(0, 256, (8, 4, 3), dtype=np.uint8))
-        size = (int(rng.integers(20, 130)), int(rng.integers(40, 260)))
-        out.append(np.asarray(patches.resize(size, Image.Resampling.BICUBIC)))
-    return out
-
-
-@torch.no_grad()
-def network() -> StructureNet:
-    torch.manual_seed(0)
-    network = StructureNet().train()
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None
-    network(load_crops(crops(24, 1)).float())  # statistics, without which little comes through
-    for layer, gain in ((network.yaw, 14), (network.choice, 20), (network.phenotype, 40)):
-        layer.weight.mul_(gain)
-    network.pose.weight.mul_(20)
-    network.framing.weight.mul_(3)
-    return network
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> str:
     path = str(tmp_path_factory.mktemp("weights") / "w.safetensors")
-    export_weights(network(), path, commit="abc")
+    export_weights(random_network(), path, commit="abc")
     return path
 
 
@@ -210,7 +183,7 @@ def test_the_chosen_pose_is_that_of_the_likeliest_hypothesis(estimator):
 
 # ---------------------------------------------------------------------- weights
 def test_weights_come_back_in_half_precision(weights, estimator):
-    written = network().state_dict()
+    written = random_network().state_dict()
     for name, value in estimator.network.state_dict().items():
         expected = written[name]
         assert value.dtype == expected.dtype
