@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Judge generated views by photographs of the same person from the side that they show.
 
-FASTREID_DATASETS=../shared/data/pku python tools/evaluate_views.py \\
-    --config-file projects/GCL/configs/pku.yml --out views MODEL.WEIGHTS logs/pku/model_final.pth \\
-    GCL.STRUCTURE.DIR ../shared/data/pku/meshes
+FASTREID_DATASETS=<folder with Market-1501-v15.09.15> python tools/evaluate_views.py \\
+    --config-file projects/GCL/configs/pku.yml --out logs/pku/judged \\
+    MODEL.WEIGHTS logs/pku/model_final.pth GCL.STRUCTURE.DIR <renders>
 
 The crops are those of DATASETS.NAMES and DATASETS.TESTS, whose names say the orientation (by
 default as the PKU development data's do), or SyntheticPedestrians. Each is turned to every other
@@ -30,7 +30,6 @@ from gcl.engine.view_report import figures, report
 from gcl.engine.view_sets import open_sets
 from gcl.engine.view_sheet import sample, view_sheet
 from gcl.structure.geometry import GeometryError
-from gcl.structure.prepare_estimate import adaptation_sample
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +37,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", required=True, metavar="FILE", help="of the training")
-    parser.add_argument("--out", default="view_evaluation", help="folder of what is written")
+    parser.add_argument("--out", default="logs/view_evaluation", help="folder of what is written")
     parser.add_argument(
         "--compare",
         action="append",
@@ -53,8 +52,11 @@ def parse_args() -> argparse.Namespace:
         help="whose features people are searched by, in all rows: E_id of MODEL.WEIGHTS (default),"
         " or EfficientNet-Lite0 with ImageNet weights",
     )
-    parser.add_argument("--estimator", metavar="FILE", help="its weights (default: the packaged)")
-    parser.add_argument("--no-yaw", action="store_true", help="leave the estimator of the yaw out")
+    parser.add_argument(
+        "--estimator",
+        metavar="FILE",
+        help="weights of the one that reads the yaw (default: those in the package)",
+    )
     add_orientation_arguments(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
     return parser.parse_args()
@@ -86,11 +88,7 @@ def run(args: argparse.Namespace) -> None:
     sets = open_sets(cfg, args.orientation_pattern, args.orientations)
     imagenet = ImageNet(model.device)
     encoder = ModelEncoder(model) if args.encoder == "model" else ImageNetEncoder(imagenet)
-    estimator = None if args.no_yaw else load_estimator(args.estimator, "--estimator")
-    if estimator is not None:
-        crops = [image for pairs, _ in sets.values() for image in pairs.images]
-        estimator.adapt(adaptation_sample(crops))
-    judge = Judge(encoder, imagenet, estimator, model.device)
+    judge = Judge(encoder, imagenet, load_estimator(args.estimator, "--estimator"), model.device)
     found = {"config": args.config_file, "checkpoints": paths, "encoder": args.encoder, "sets": {}}
     os.makedirs(args.out, exist_ok=True)
     for name, (pairs, dataset) in sets.items():

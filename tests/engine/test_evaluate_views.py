@@ -141,8 +141,8 @@ def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator
     assert torch.equal(true, picture(pairs.images[pairs.truth[50]])) and torch.equal(true, best)
 
 
-def test_the_table_without_an_estimator(pairs, dataset):
-    judge = Judge(Colours(), ImageNet(), None, "cpu")
+def test_the_table_of_a_generator_of_wrong_people(pairs, dataset, estimator):  # noqa: F811
+    judge = Judge(Colours(), ImageNet(), estimator(), "cpu")
     # somebody else: right side, wrong person
     other = np.array([np.flatnonzero((pairs.person == (pairs.person[t] + 1) % 6)
                       & (pairs.camera == pairs.camera[t]) & (pairs.yaw == pairs.yaw[t]))[0]
@@ -155,9 +155,12 @@ def test_the_table_without_an_estimator(pairs, dataset):
     assert report(found).splitlines()[0] == (
         "144 turned crops of 6 people in 2 cameras, searched among 6.0 people"
     )
-    assert rows[1] == ["", "SSIM", "perceptual", "rank-1", "mAP"]
-    assert [row[0] for row in rows[3:]] == [CROP, "wrong, unturned", "wrong", CHANCE]
-    assert rows[5][3] == "0.0%" and rows[6][3:] == ["16.7%", "40.8%"]
+    yaw = ["yaw: median error", "<= 45", "> 135"]
+    assert rows[1] == ["", "SSIM", "perceptual", "rank-1", "mAP", *yaw]
+    assert [row[0] for row in rows[3:]] == [PHOTOGRAPH, CROP, "wrong, unturned", "wrong", CHANCE]
+    assert rows[3][1:5] == [""] * 4 and rows[3][6:] == ["100.0%", "0.0%"]
+    assert rows[6][3] == "0.0%" and rows[6][6:] == ["100.0%", "0.0%"]  # on the right side
+    assert rows[7][3:] == ["16.7%", "40.8%", "90.0", "25.0%", "25.0%"]
 
 
 def test_the_sheet_has_a_column_a_pair(pairs):
@@ -231,7 +234,7 @@ def test_the_command_judges_both_splits(toy, tmp_path, checkpoint, estimator, ru
     pairs = runs.options(tmp_path, toy, MODEL__WEIGHTS=checkpoint)
     status, printed = run("--out", out, "--compare", f"same={checkpoint}", *pairs)
     assert status == 0
-    assert estimator.log[:2] == [("load", None), ("adapt", 64)]
+    assert estimator.log[:2] == [("load", None), ("estimate", 4)]
     found = json.loads((out / "views.json").read_text())
     assert found["encoder"] == "model" and list(found["checkpoints"]) == [
         "logs/model_final",
@@ -248,8 +251,11 @@ def test_the_command_judges_both_splits(toy, tmp_path, checkpoint, estimator, ru
         with Image.open(out / f"sheet_{name.replace(' ', '_')}.png") as sheet:
             assert sheet.format == "PNG" and sheet.height > 4 * HEIGHT
     estimator.log.clear()
-    line = ("--encoder", "imagenet", "--no-yaw", *pairs, "DATASETS.NAMES", "()")
-    assert run("--out", out, *line)[0] == 0 and not estimator.log
+    line = ("--encoder", "imagenet", *pairs, "DATASETS.NAMES", "()")
+    line = ("--estimator", "x.safetensors", *line)
+    assert run("--out", out, *line)[0] == 0
+    assert estimator.log[0] == ("load", "x.safetensors")
+    assert "adapt" not in dict(estimator.log)
     found = json.loads((out / "views.json").read_text())
     assert found["encoder"] == "imagenet" and list(found["sets"]) == ["Market1501 test"]
 
@@ -257,7 +263,7 @@ def test_the_command_judges_both_splits(toy, tmp_path, checkpoint, estimator, ru
 def test_mistakes_end_in_one_sentence(toy, tmp_path, checkpoint, run):
     def end(*arguments, **changes) -> str:
         pairs = runs.options(tmp_path, toy, **{"MODEL__WEIGHTS": checkpoint, **changes})
-        status, _ = run("--no-yaw", "--out", tmp_path / "out", *arguments, *pairs)
+        status, _ = run("--out", tmp_path / "out", *arguments, *pairs)
         assert status.startswith(("ConfigError: ", "MissingStructureError: "))
         assert "\n" not in status
         return status

@@ -74,7 +74,7 @@ class Judge:
     Args:
         encoder: whose features they are searched by.
         imagenet: for the perceptual distance.
-        estimator: None: no yaw is read.
+        estimator: reads the yaw.
         device: where the former two calculate.
     """
 
@@ -82,7 +82,7 @@ class Judge:
         self,
         encoder: Encoder,
         imagenet: ImageNet,
-        estimator: StructureEstimator | None,
+        estimator: StructureEstimator,
         device: torch.device | str,
     ) -> None:
         self.encoder, self.imagenet, self.estimator = encoder, imagenet, estimator
@@ -91,10 +91,8 @@ class Judge:
     def look(self, pictures: Tensor) -> Looks:
         """At (B, 3, H, W), uint8."""
         pictures = pictures.to(self.device)
-        yaw = torch.full((len(pictures),), math.nan)
-        if self.estimator is not None:
-            arrays = list(pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-            yaw = self.estimator(arrays, batch_size=BATCH).yaw
+        arrays = list(pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        yaw = self.estimator(arrays, batch_size=BATCH).yaw
         parts = pictures.split(BATCH)
         maps = zip(*(self.imagenet.maps(part) for part in parts), strict=True)
         pooled = torch.cat([self.encoder.pool(part) for part in parts])

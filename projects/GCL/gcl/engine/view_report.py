@@ -13,7 +13,7 @@ from tabulate import tabulate
 from gcl.data.view_pairs import ViewPairs
 from gcl.structure.metrics import YawSummary, summarize_yaw
 
-from .evaluate_views import CHANCE, PHOTOGRAPH, Measured
+from .evaluate_views import CHANCE, Measured
 from .view_retrieval import gallery_sizes
 
 COLUMNS = {
@@ -37,16 +37,15 @@ def figures(pairs: ViewPairs, measured: Mapping[str, Measured]) -> dict[str, Any
     row of :func:`~gcl.engine.evaluate_views.measure`: of all pairs ("all"), and of those of each
     "turn" by its degrees."""
     everything = np.ones(len(pairs.turn), bool)
-    seen = not bool(measured[PHOTOGRAPH].error.isnan().all())
     turns = {str(t): pairs.turn == t for t in np.unique(pairs.turn)}
     return {
         "pairs": len(pairs.turn),
         "people": len(np.unique(pairs.person)),
         "cameras": len(np.unique(pairs.camera)),
         "gallery": float(gallery_sizes(pairs).nanmean()),
-        "all": {name: _figures(name, row, everything, seen) for name, row in measured.items()},
+        "all": {name: _figures(name, row, everything) for name, row in measured.items()},
         "turn": {
-            turn: {name: _figures(name, row, chosen, seen) for name, row in measured.items()}
+            turn: {name: _figures(name, row, chosen) for name, row in measured.items()}
             for turn, chosen in turns.items()
         },
     }
@@ -58,7 +57,6 @@ def report(found: Mapping[str, Any]) -> str:
     rows = [
         [name, *(COLUMNS[key][1].format(row[key]) if key in row else "" for key in keys)]
         for name, row in found["all"].items()
-        if row
     ]
     align = ("left", *["right"] * len(keys))
     titles = ["", *(COLUMNS[key][0] for key in keys)]
@@ -69,11 +67,10 @@ def report(found: Mapping[str, Any]) -> str:
     )
 
 
-def _figures(name: str, row: Measured, chosen: np.ndarray, seen: bool) -> dict[str, float]:
+def _figures(name: str, row: Measured, chosen: np.ndarray) -> dict[str, float]:
     row = Measured(*(values[torch.from_numpy(chosen)] for values in row))
     means = {"ssim": row.ssim, "perceptual": row.perceptual, "rank1": row.rank1}
     values = {key: float(v.nanmean()) for key, v in {**means, "mAP": row.precision}.items()}
-    if seen:
-        yaw = _BLIND if name == CHANCE else summarize_yaw(row.error)
-        values |= yaw._asdict()
+    yaw = _BLIND if name == CHANCE else summarize_yaw(row.error)
+    values |= yaw._asdict()
     return {key: value for key, value in values.items() if not math.isnan(value)}
