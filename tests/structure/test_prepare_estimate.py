@@ -102,6 +102,10 @@ def test_unreadable_crops_fail_alone(crops, folder, estimator):  # noqa: F811
     for crop, message in zip((crops[1], crops[5]), summary.messages, strict=True):
         assert message.startswith(f"failed: image {crop} can not be read")
     assert stems_in(f"{folder}/geometry") == set("02346789")
+    with open(crops[0], "wb"):  # its mesh is there: that it can not be read any more is no failure
+        pass
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    assert summary.counts == Counter({"there already": 8, "failed": 2})
     for crop in crops:
         with open(crop, "wb"):
             pass

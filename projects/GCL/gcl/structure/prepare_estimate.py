@@ -1,8 +1,8 @@
 """Meshes for all crops of a split by the estimator, in batches; resumable, shared by processes.
 
 The crops of a batch are always the same ones, whatever is there already and however many processes
-there are, and so are the crops to which the estimator adapts: a resumed run writes what an
-uninterrupted one would have written.
+there are, and so are the crops to which the estimator adapts, if it does: a resumed run writes
+what an uninterrupted one would have written.
 """
 
 from __future__ import annotations
@@ -50,14 +50,16 @@ class Batches(Dataset):
         return [crop for crop in self.batches[index] if stem(crop) not in self.there]
 
     def __getitem__(self, index: int) -> tuple[int, dict[str, np.ndarray], list[OSError]]:
-        """Number of the batch; its pictures, (H, W, 3) uint8 by path; what can not be read. Both
-        empty when the batch lacks nothing."""
+        """Number of the batch; its pictures, (H, W, 3) uint8 by path; what can not be read of those
+        that lack a mesh. Both empty when the batch lacks nothing."""
         pictures, broken = {}, []
-        for crop in self.batches[index] if self.lacking(index) else ():
+        lacking = self.lacking(index)
+        for crop in self.batches[index] if lacking else ():
             try:
                 pictures[crop] = read_crop(crop)
             except OSError as error:
-                broken.append(error)
+                if crop in lacking:
+                    broken.append(error)
         return index, pictures, broken
 
 
