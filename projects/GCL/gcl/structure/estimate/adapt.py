@@ -45,7 +45,8 @@ def adapt(network: StructureNet, crops: Tensor) -> None:
         return
     lever = levers().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.0)
-    with torch.random.fork_rng(devices=[]):
+    # the seed is CUDA's, too
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         network.train()
         for _ in range(STEPS):
