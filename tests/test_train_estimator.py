@@ -61,6 +61,8 @@ def test_it_draws_trains_and_resumes(run, tmp_path, monkeypatch, capsys):
         (("STEPS", 0), "STEPS must be at least 1; it is 0."),
         (("BATCH", -4), "BATCH must be at least 1"),
         (("SEED", -1), "SEED must not be negative"),
+        (("WORKERS", -1), "WORKERS must not be negative"),
+        (("DEVICE", "gpu"), "DEVICE gpu can not be used: "),
         (("STEPS", 10, "CHECKPOINT_PERIOD", 4), "CHECKPOINT_PERIOD, 4, must divide it"),
         (("--config-file", "no/such.yml"), "no/such.yml"),
     ],

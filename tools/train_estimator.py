@@ -14,6 +14,8 @@ import argparse
 import os
 import sys
 
+import torch
+
 from gcl import ConfigError
 from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
 from gcl.engine.read_config import merge_config
@@ -41,12 +43,18 @@ def load_config(args: argparse.Namespace):
     for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
         if cfg[key] < 1:
             raise ConfigError(f"{key} must be at least 1; it is {cfg[key]}.")
-    if cfg.SEED < 0:
-        raise ConfigError(f"SEED must not be negative; it is {cfg.SEED}.")
+    for key in ("SEED", "WORKERS"):
+        if cfg[key] < 0:
+            raise ConfigError(f"{key} must not be negative; it is {cfg[key]}.")
     if cfg.STEPS % cfg.CHECKPOINT_PERIOD:
         raise ConfigError(
             f"STEPS is {cfg.STEPS}: CHECKPOINT_PERIOD, {cfg.CHECKPOINT_PERIOD}, must divide it."
         )
+    try:
+        torch.empty(0, device=cfg.DEVICE)  # before examples are drawn for a quarter of an hour
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"DEVICE {cfg.DEVICE} can not be used: {reason}") from error
     cfg.freeze()
     return cfg
 
