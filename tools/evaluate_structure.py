@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Evaluate the structure estimator on crops of which the truth is known.
 
-FASTREID_DATASETS=../shared/data/pku python tools/evaluate_structure.py Market1501 --out evaluation
-python tools/evaluate_structure.py datasets/synthetic-pedestrians --out evaluation
+FASTREID_DATASETS=<folder with Market-1501-v15.09.15> python tools/evaluate_structure.py Market1501
+python tools/evaluate_structure.py datasets/synthetic-pedestrians --out logs/synthetic
 
 DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops, whose
 names say the orientation (by default as the PKU development data's do); or the folder of a
@@ -32,10 +32,14 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", metavar="DATA", help="data set of the toolbox, or folder")
-    parser.add_argument("--out", default="structure_evaluation", help="folder of what is written")
+    parser.add_argument(
+        "--out", default="logs/structure_evaluation", help="folder of what is written"
+    )
     parser.add_argument("--weights", help="of the estimator (default: those in the package)")
     parser.add_argument(
-        "--adapt", action="store_true", help="let the estimator adapt to the crops first"
+        "--adapt",
+        action="store_true",
+        help="let the estimator adapt to the crops first, by self-training without labels",
     )
     add_orientation_arguments(parser)
     return parser.parse_args()
@@ -66,7 +70,7 @@ def main() -> None:
     args = parse_args()
     try:
         run(args)
-    except (ConfigError, GeometryError, OSError) as error:
+    except (ConfigError, GeometryError, ImportError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
 
 

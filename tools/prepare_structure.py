@@ -81,7 +81,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--adapt",
         action="store_true",
-        help="let the estimator adapt to the crops first, without labels (projects/GCL/README.md)",
+        help="let the estimator adapt to the crops first, by self-training without labels (see"
+        " projects/GCL/README.md)",
     )
     return parser.parse_args(arguments)
 

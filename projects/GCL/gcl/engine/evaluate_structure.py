@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gcl.data.labelled import LabelledCrops
-from gcl.structure.estimate import StructureEstimator
+from gcl.structure.estimate import Estimate, StructureEstimator
 from gcl.structure.metrics import mpjpe, pa_mpjpe, silhouette_iou, summarize_yaw, yaw_errors
 from gcl.structure.render import render_structure
 from gcl.structure.store import read_render
@@ -66,18 +66,16 @@ def measure(estimator: StructureEstimator, crops: LabelledCrops, batch_size: int
         rows = slice(first, first + batch_size)
         start = time.perf_counter()
         found = estimator(crops.images[rows], batch_size=batch_size)
-        yaw = found.yaw.cpu()  # which waits for a GPU
         seconds += time.perf_counter() - start
-        joints = bodies = iou = torch.full_like(yaw, math.nan)
+        joints = bodies = iou = torch.full_like(found.yaw, math.nan)
         if crops.keypoints is not None:
-            keypoints = found.keypoints.cpu()
-            joints = mpjpe(keypoints, crops.keypoints[rows])
-            bodies = pa_mpjpe(keypoints, crops.keypoints[rows])
+            joints = mpjpe(found.keypoints, crops.keypoints[rows])
+            bodies = pa_mpjpe(found.keypoints, crops.keypoints[rows])
         if crops.silhouettes is not None:
             iou = silhouette_iou(*_masks(found, crops.silhouettes[rows]))
-        error = yaw_errors(yaw, crops.yaw[rows])
-        given = (found.confidence.cpu(), found.doubtful.cpu())
-        parts.append((yaw, *given, error, joints, bodies, iou))
+        error = yaw_errors(found.yaw, crops.yaw[rows])
+        given = (found.yaw, found.confidence, found.doubtful)
+        parts.append((*given, error, joints, bodies, iou))
     return Measured(*map(torch.cat, zip(*parts, strict=True)), seconds)
 
 
@@ -131,10 +129,10 @@ def _figures(measured: Measured, chosen: np.ndarray) -> dict[str, float]:
     return values
 
 
-def _masks(found: Any, silhouettes: list[str]) -> tuple[Tensor, Tensor]:
+def _masks(found: Estimate, silhouettes: list[str]) -> tuple[Tensor, Tensor]:
     """(B, H, W) of the estimated and of the true bodies."""
     # JPEG leaves a few grey values in what is black: of `> 0` a fifth would be background
     true = torch.from_numpy(np.stack([np.asarray(read_render(p)) for p in silhouettes])) >= DARK
     size = (true.shape[1], true.shape[2])
     picture = render_structure(found.vertices, found.faces, size=size, framing=found.framing)
-    return picture.cpu() > 0, true
+    return picture > 0, true

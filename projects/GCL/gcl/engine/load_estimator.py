@@ -27,4 +27,5 @@ def load_estimator(weights: str | None, option: str = "--weights") -> StructureE
     try:
         return StructureEstimator.from_pretrained(weights, device=device)
     except (ImportError, OSError, ValueError) as error:
-        raise ConfigError(f"{option}: {error}") from error
+        # without the option it is the package, the body or the cache that is at fault
+        raise ConfigError(f"{option}: {error}" if weights else str(error)) from error

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from gcl.data.labelled import LabelledCrops
 from gcl.structure.estimate import StructureEstimator
+from gcl.structure.estimate.crops import read_crop
 from gcl.structure.geometry import Geometry, render_views
 from gcl.structure.store import render_size
 
@@ -53,8 +54,7 @@ def _cells(
     found = estimator(paths)
     cells = []
     for i, path in enumerate(paths):
-        with Image.open(path) as file:
-            crop = file.convert("RGB")
+        crop = Image.fromarray(read_crop(path))
         size = render_size(HEIGHT, crop.width / crop.height)
         body = Geometry(found.vertices[i], found.faces, framing=found.framing[i])
         cells.append((crop.resize(size[::-1]), render_views(body, (0,), size)[0]))

@@ -5,7 +5,8 @@
     estimate.yaw, estimate.vertices, estimate.faces, estimate.confidence
 
 `estimator` is the call, `network` and `circle` what it computes, `crops` what it reads, `adapt`
-how it fits itself to a user's cameras, `losses` and `randomise` what it was trained with.
+how it fits itself to a user's cameras when asked to, `losses` and `randomise` what it was trained
+with.
 """
 
 from .estimator import Estimate, StructureEstimator
