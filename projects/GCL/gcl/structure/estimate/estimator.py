@@ -23,7 +23,7 @@ from .network import Prediction, StructureNet, both_ways, rotations
 
 WEIGHTS = Path(__file__).parent / "weights" / "structure_lite0.safetensors"
 DOUBT = 0.5
-"""Below this confidence nothing but the view is believed."""
+"""Below this confidence nothing but view and framing is believed."""
 SMALLEST = 0.3
 """No body is less high in its crop, as a share: crops are cut round people."""
 
@@ -90,7 +90,7 @@ class StructureEstimator:
         return cls(network, device)
 
     def adapt(self, crops: Sequence[Crop]) -> None:
-        """Fit the network to pictures of the user's cameras, without labels (:mod:`.adapt`).
+        """Fit the network to the user's cameras by self-training, without labels (:mod:`.adapt`).
 
         Args:
             crops: some hundreds, of all cameras, as mixed as what is to be estimated.
