@@ -226,7 +226,9 @@ def main() -> None:
             dist.destroy_process_group()
     except (ConfigError, GeometryError, MissingStructureError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
-    sys.exit(0 if good else 1)
+    # the first process alone fails: torchrun ends the others with any that does, and it has yet to
+    # print what the others have done
+    sys.exit(0 if good or shard()[0] > 0 else 1)
 
 
 if __name__ == "__main__":

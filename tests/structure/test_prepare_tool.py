@@ -20,11 +20,16 @@ PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "prepare_str
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(*arguments)``: (exit status or sentence, what was printed)."""
+def tool():
     spec = importlib.util.spec_from_file_location("prepare_structure", PATH)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(tool, monkeypatch, capsys):
+    """``run(*arguments)``: (exit status or sentence, what was printed)."""
 
     def call(*arguments: str, last: tuple[str, ...] = ()) -> tuple[int | str, str]:
         line = [PATH, *map(str, arguments), "--workers", "0", "--height", "32", *last]
@@ -213,3 +218,13 @@ def test_a_full_disk_ends_in_one_sentence(tmp_path, crops, run):
     arguments = (crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", tmp_path / "out")
     status, _ = run(*arguments)
     assert "out" in status and "\n" not in status
+
+
+@pytest.mark.parametrize(("rank", "status"), [(0, 1), (1, 0)])
+def test_of_a_torchrun_job_only_the_process_that_prints_fails(tool, run, monkeypatch, rank, status):
+    """Torchrun kills all others as soon as one fails: the table would be lost."""
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(tool.dist, "init_process_group", lambda *args, **kwargs: None)
+    monkeypatch.setattr(tool, "run", lambda args: False)
+    assert run("crops", "--out", "out") == (status, "")
