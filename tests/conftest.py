@@ -5,6 +5,8 @@ from __future__ import annotations  # noqa: I001  gcl first: fastreid does not i
 import gcl
 
 import os
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,24 @@ SIZE = (64, 32)  # height and width of every crop here: the smallest that three 
 def device(request: pytest.FixtureRequest) -> str:
     """Where a test of pure tensor mathematics runs: everywhere."""
     return request.param
+
+
+@pytest.fixture
+def run_tool(monkeypatch, capsys) -> Callable[..., tuple[int | str | None, str]]:
+    """``run_tool(name, *arguments)``: tools/<name>.py in this process; its exit status or last
+    sentence (None: it came to its end), and what it printed."""
+
+    def run(name: str, *arguments: object) -> tuple[int | str | None, str]:
+        path = Path(__file__).parent.parent / "tools" / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        status = None
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+        return status, capsys.readouterr().out
+
+    return run
 
 
 @BACKBONE_REGISTRY.register()

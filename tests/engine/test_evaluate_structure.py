@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import os
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +23,6 @@ from gcl.engine.evaluate_structure import figures, measure, report
 from gcl.engine.structure_sheet import GAP, HEADER, HEIGHT, structure_sheet
 from gcl.structure.geometry import Geometry, render_views
 
-PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "evaluate_structure.py")
 SMALL = Settings(people=1, test_people=1, cameras=2, shots=2, height=96, width=48, seed=5)
 
 
@@ -141,28 +139,14 @@ def test_the_sheet_shows_chance_and_the_worst(images, estimator):  # noqa: F811
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(*arguments)``: (exit status or sentence, what was printed)."""
-    spec = importlib.util.spec_from_file_location("evaluate_structure", PATH)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def call(*arguments) -> tuple[int | str, str]:
-        monkeypatch.setattr(sys, "argv", [PATH, *map(str, arguments)])
-        status = 0
-        try:
-            tool.main()
-        except SystemExit as end:
-            status = end.code
-        return status, capsys.readouterr().out
-
-    return call
+def run(run_tool):
+    return partial(run_tool, "evaluate_structure")
 
 
 def test_the_command_writes_figures_and_a_sheet(tmp_path, images, estimator, run):  # noqa: F811
     folder, out = os.path.dirname(images[0]), tmp_path / "out"
     status, printed = run(folder, "--out", out)
-    assert status == 0 and printed.splitlines()[-1] == f"look at {out}/sheet.png"
+    assert status is None and printed.splitlines()[-1] == f"look at {out}/sheet.png"
     assert estimator.log[:2] == [("load", None), ("estimate", 4)]
     found = json.loads((out / "structure.json").read_text())
     assert found["adapted"] is False and found["weights"] == "packaged"
@@ -171,7 +155,7 @@ def test_the_command_writes_figures_and_a_sheet(tmp_path, images, estimator, run
         assert sheet.format == "PNG"
     estimator.log.clear()
     line = (folder, "--out", out, "--adapt", "--weights", "x.safetensors")
-    assert run(*line, "--orientations", "1=330,7=100")[0] == 0
+    assert run(*line, "--orientations", "1=330,7=100")[0] is None
     assert estimator.log[:2] == [("load", "x.safetensors"), ("adapt", 4)]
     found = json.loads((out / "structure.json").read_text())
     assert set(found["orientation"]) == {"90", "315"}

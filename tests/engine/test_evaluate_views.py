@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ from gcl.engine.view_report import figures, report
 from gcl.engine.view_sheet import GAP, HEADER, HEIGHT, TEXT, sample, view_sheet
 from gcl.structure.store import RenderStore
 
-PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "evaluate_views.py")
 SIZE = (64, 32)
 YAWS = (0, 90, 180, 315)
 OWN = 10 / 255  # mean of an own render of write_renders
@@ -199,23 +197,8 @@ def test_drawing_is_the_generator_on_the_crops_code(tiny_cfg):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(*arguments)``: (exit status or sentence, what was printed)."""
-    spec = importlib.util.spec_from_file_location("evaluate_views", PATH)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def call(*arguments) -> tuple[int | str, str]:
-        line = [PATH, "--config-file", runs.CONFIG, *RUN, *arguments]
-        monkeypatch.setattr(sys, "argv", [str(part) for part in line])
-        status = 0
-        try:
-            tool.main()
-        except SystemExit as end:
-            status = end.code
-        return status, capsys.readouterr().out
-
-    return call
+def run(run_tool):
+    return partial(run_tool, "evaluate_views", "--config-file", runs.CONFIG, *RUN)
 
 
 @pytest.fixture
@@ -233,7 +216,7 @@ def test_the_command_judges_both_splits(toy, tmp_path, checkpoint, estimator, ru
     out = tmp_path / "out"
     pairs = runs.options(tmp_path, toy, MODEL__WEIGHTS=checkpoint)
     status, printed = run("--out", out, "--compare", f"same={checkpoint}", *pairs)
-    assert status == 0
+    assert status is None
     assert estimator.log[:2] == [("load", None), ("estimate", 4)]
     found = json.loads((out / "views.json").read_text())
     assert found["encoder"] == "model" and list(found["checkpoints"]) == [
@@ -253,7 +236,7 @@ def test_the_command_judges_both_splits(toy, tmp_path, checkpoint, estimator, ru
     estimator.log.clear()
     line = ("--encoder", "imagenet", *pairs, "DATASETS.NAMES", "()")
     line = ("--estimator", "x.safetensors", *line)
-    assert run("--out", out, *line)[0] == 0
+    assert run("--out", out, *line)[0] is None
     assert estimator.log[0] == ("load", "x.safetensors")
     assert "adapt" not in dict(estimator.log)
     found = json.loads((out / "views.json").read_text())
