@@ -215,7 +215,9 @@ def test_every_key_has_a_comment_or_stands_with_its_group():
             assert "#" in block, block
 
 
-SHIPPED = sorted(glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True))
+# the estimator's training has keys of its own, see test_train_estimator.py
+FOUND = glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True)
+SHIPPED = sorted(path for path in FOUND if os.path.basename(path) != "estimator.yml")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[os.path.relpath(p, CONFIGS) for p in SHIPPED])
