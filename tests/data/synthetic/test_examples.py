@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gcl.data.synthetic import examples as module
+from gcl.data.synthetic import files
 from gcl.data.synthetic.examples import SIZE, Examples, draw_examples, read_examples, write_examples
 from gcl.data.synthetic.files import get_tailor, one_thread
 from gcl.structure.poses import PARTS
@@ -147,7 +148,7 @@ def test_many_workers_draw_the_same(tmp_path, small, monkeypatch, drawn):
             pools.append(workers)
             super().__init__(1)  # the number of threads is torch's for all of them
 
-    monkeypatch.setattr(module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(files, "ProcessPoolExecutor", Pool)
     paths = write_examples(str(tmp_path), 8, 3, workers=8)
     assert pools == [2]  # never more than there are files
     assert_same(read_examples(paths), drawn)

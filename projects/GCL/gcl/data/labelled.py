@@ -16,15 +16,16 @@ from torch import Tensor
 
 from gcl.config import ConfigError
 from gcl.structure.body import AnnyBody
-from gcl.structure.poses import Pose
 from gcl.structure.store import FOLDERS
 
 from .build import load_dataset
 from .folder import images_in
 from .synthetic import SyntheticPedestrians
+from .synthetic.figure import phenotypes
 from .synthetic.files import CROPS, SETTINGS, TABLE, read_settings
 from .synthetic.plan import VERSION, Shot, plan
 from .synthetic.projection import about_pelvis
+from .synthetic.scene import poses
 
 PATTERN = r"_c\d+s\d+_0*(\d+)_\d+\."
 """Finds the orientation in a name of the PKU development data."""
@@ -144,9 +145,6 @@ def _keypoints(shots: Sequence[Shot]) -> Tensor:
     body, found = AnnyBody("reduced"), []
     for first in range(0, len(shots), _BATCH):
         scenes = [shot.scene for shot in shots[first : first + _BATCH]]
-        poses = [scene.pose() for scene in scenes]
-        pose = Pose(*(torch.cat(field) for field in zip(*poses, strict=True)))
-        people = [scene.person.phenotype for scene in scenes]
-        shape = {name: torch.tensor([p[name] for p in people]) for name in people[0]}
-        found.append(body(pose, shape).keypoints)
+        shape = phenotypes([scene.person for scene in scenes])
+        found.append(body(poses(scenes), shape).keypoints)
     return torch.cat(found)

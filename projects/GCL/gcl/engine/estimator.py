@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gcl.config import ConfigError
 from gcl.data.synthetic.examples import read_examples, write_examples
+from gcl.structure.estimate.estimator import WEIGHTS as PACKAGED
 from gcl.structure.estimate.losses import Truth, levers, structure_losses
 from gcl.structure.estimate.network import SIZE, StructureNet
 from gcl.structure.estimate.randomise import cut, film, hide
@@ -22,7 +23,7 @@ from gcl.structure.files import atomic
 
 from .checkpoint import AtomicCheckpointer
 
-WEIGHTS = "structure_lite0.safetensors"
+WEIGHTS = PACKAGED.name
 
 
 def get_estimator_cfg() -> CN:

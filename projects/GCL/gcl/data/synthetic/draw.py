@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gcl.structure.poses import Pose
 from gcl.structure.render import Fragments, rasterize, shade, vertex_normals
 
 from . import cloth, light, places, things
@@ -22,7 +21,7 @@ from .cameras import develop
 from .figure import Figure, Tailor
 from .patterns import Spot
 from .projection import Projection, about_pelvis
-from .scene import Scene
+from .scene import Scene, poses
 
 SUPERSAMPLE = 2
 """Pixels each way that are averaged into one of the person; what is behind is smooth enough."""
@@ -42,9 +41,7 @@ class Pictures(NamedTuple):
 
 def dress(tailor: Tailor, scenes: Sequence[Scene]) -> Figure:
     """People in the clothes and poses of ``scenes``, facing the camera."""
-    poses = [scene.pose() for scene in scenes]
-    pose = Pose(*(torch.cat(field) for field in zip(*poses, strict=True)))
-    return tailor.dress([scene.person for scene in scenes], pose)
+    return tailor.dress([scene.person for scene in scenes], poses(scenes))
 
 
 @torch.no_grad()

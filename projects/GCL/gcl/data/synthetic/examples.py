@@ -9,11 +9,9 @@ Shapes: `N` examples, H x W canvas, `P` parts of a pose.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +24,11 @@ from gcl.structure.files import atomic, remove_leftovers
 from .cameras import draw_camera
 from .draw import dress, photographs
 from .figure import Tailor
-from .files import get_tailor, one_thread
+from .files import get_tailor, in_processes, one_thread
 from .identity import draw_identity
 from .plan import VERSION
 from .projection import Projection, about_pelvis
-from .scene import Scene, draw_moment
+from .scene import Scene, draw_moment, poses
 
 SIZE = (160, 96)
 """Of the canvas; a person is about two thirds as high."""
@@ -75,14 +73,8 @@ def write_examples(folder: str, count: int, seed: int, workers: int = 1) -> list
     todo = [(path, seed, i) for i, path in enumerate(paths) if not os.path.exists(path)]
     with tqdm(total=len(paths) * SHARD, desc="examples", unit="crop", dynamic_ncols=True) as bar:
         bar.update((len(paths) - len(todo)) * SHARD)
-        if workers <= 1 or len(todo) <= 1:
-            for job in todo:
-                bar.update(_write_shard(job))
-        else:
-            spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
-            with ProcessPoolExecutor(min(workers, len(todo)), mp_context=spawn) as pool:
-                for drawn in pool.map(_write_shard, todo):
-                    bar.update(drawn)
+        for drawn in in_processes(_write_shard, todo, workers):
+            bar.update(drawn)
     return paths
 
 
@@ -114,7 +106,7 @@ def draw_examples(tailor: Tailor, seed: int, indices: Sequence[int]) -> Examples
         pictures.crops,
         (pictures.masks * 255).round().astype(np.uint8),
         yaw.numpy(),
-        torch.cat([scene.pose().rotations for scene in scenes]).numpy(),
+        poses(scenes).rotations.numpy(),
         np.array([[s.person.phenotype[n] for n in PHENOTYPES] for s in scenes], np.float32),
         torch.cat((body.amin(1), body.amax(1)), 1).numpy(),
     )
@@ -129,8 +121,7 @@ def _scene(rng: np.random.Generator) -> Scene:
     return Scene(person, camera, moment)
 
 
-def _write_shard(job: tuple[str, int, int]) -> int:
-    path, seed, number = job
+def _write_shard(path: str, seed: int, number: int) -> int:
     first = number * SHARD
     with one_thread():
         parts = [

@@ -76,8 +76,7 @@ class Tailor(AnnyBody):
 
     def dress(self, people: Sequence[Identity], pose: Pose) -> Figure:
         """``people`` (B of them), each in one of B poses."""
-        names = people[0].phenotype
-        shape = {name: torch.tensor([p.phenotype[name] for p in people]) for name in names}
+        shape = phenotypes(people)
         rest, joints = self.rest(shape), self.rest_joints(shape)
         rotations = self.skeleton.rotations(pose.rotations, joints, rest)
         posed = posed_joints(rotations, joints, self.parents)
@@ -105,6 +104,12 @@ class Tailor(AnnyBody):
         root = posed[:, :1]
         zero = torch.stack((root[..., 0], vertices[..., 1].amax(1)[:, None], root[..., 2]), 2)
         return Figure(vertices - zero, dressed, place, body - zero, marks)
+
+
+def phenotypes(people: Sequence[Identity]) -> dict[str, Tensor]:
+    """Of B people, each (B,), by name."""
+    names = people[0].phenotype
+    return {name: torch.tensor([person.phenotype[name] for person in people]) for name in names}
 
 
 def _upright(points: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ COLUMNS = (
     "image", "folder", "person", "camera", "yaw", "elevation", "activity", "phase", "pose_seed",
 )  # fmt: skip
 BATCH = 16
+
+T = TypeVar("T")
 
 _tailor: Tailor | None = None
 
@@ -89,7 +92,8 @@ def write_set(
         total=len(shots), desc="pedestrians", unit="crop", disable=not progress, dynamic_ncols=True
     ) as bar:
         bar.update(len(shots) - sum(map(len, todo)))
-        for batch in _drawn(todo, folder, settings.size, workers):
+        jobs = [(batch, folder, settings.size) for batch in todo]
+        for batch in in_processes(draw_batch, jobs, workers):
             bar.update(len(batch))
     _write(os.path.join(folder, TABLE), _table(shots))
     return folder
@@ -120,20 +124,6 @@ def check_version(folder: str | os.PathLike, settings: Settings) -> None:
         )
 
 
-def _drawn(
-    batches: list[list[Shot]], folder: str, size: tuple[int, int], workers: int
-) -> Iterator[list[Shot]]:
-    """Draw batches and yield each one that is done."""
-    if workers <= 1 or len(batches) <= 1:
-        for batch in batches:
-            yield draw_batch(batch, folder, size)
-        return
-    spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
-    with ProcessPoolExecutor(min(workers, len(batches)), mp_context=spawn) as pool:
-        count = len(batches)
-        yield from pool.map(draw_batch, batches, [folder] * count, [size] * count)
-
-
 def draw_batch(batch: list[Shot], folder: str, size: tuple[int, int]) -> list[Shot]:
     """Draw the crops and renders of ``batch`` and write them; returns ``batch``."""
     scenes = [shot.scene for shot in batch]
@@ -148,6 +138,17 @@ def draw_batch(batch: list[Shot], folder: str, size: tuple[int, int]) -> list[Sh
         for path, picture in zip(_paths(folder, shot), pictures, strict=True):
             _write(path, picture)
     return batch
+
+
+def in_processes(draw: Callable[..., T], jobs: Sequence[tuple], workers: int) -> Iterator[T]:
+    """``draw(*job)`` of each job, in their order, by so many processes; 1: by this one."""
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield draw(*job)
+        return
+    spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=spawn) as pool:
+        yield from pool.map(draw, *zip(*jobs, strict=True))
 
 
 def get_tailor() -> Tailor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +76,12 @@ class Scene:
     def rng(self, purpose: int) -> np.random.Generator:
         """Chance of this picture; what one purpose draws does not move another's, nor does yaw."""
         return np.random.default_rng((self.moment.seed, purpose))
+
+
+def poses(scenes: Sequence[Scene]) -> Pose:
+    """The poses of the people of B scenes, (B, ...)."""
+    each = [scene.pose() for scene in scenes]
+    return Pose(*(torch.cat(field) for field in zip(*each, strict=True)))
 
 
 def draw_moment(rng: np.random.Generator, camera: Camera, yaw: float) -> Moment:
