@@ -19,6 +19,7 @@ import sys
 
 from gcl import ConfigError
 from gcl.data.labelled import labelled_crops
+from gcl.engine.command_line import sentence
 from gcl.engine.evaluate_structure import figures, measure, report
 from gcl.engine.load_estimator import load_estimator
 from gcl.engine.orientation_arguments import add_orientation_arguments
@@ -71,7 +72,7 @@ def main() -> None:
     try:
         run(args)
     except (ConfigError, GeometryError, ImportError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+        sys.exit(sentence(error))
 
 
 if __name__ == "__main__":

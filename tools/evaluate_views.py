@@ -20,11 +20,11 @@ import os
 import sys
 
 from gcl import ConfigError, check_gcl_config, compat
+from gcl.engine.command_line import read_config, sentence
 from gcl.engine.evaluate_views import Judge, drawing, measure
 from gcl.engine.load_estimator import load_estimator
 from gcl.engine.load_generator import load_generator
 from gcl.engine.orientation_arguments import add_orientation_arguments
-from gcl.engine.read_config import read_config
 from gcl.engine.view_encoders import ImageNet, ImageNetEncoder, ModelEncoder
 from gcl.engine.view_report import figures, report
 from gcl.engine.view_sets import open_sets
@@ -107,7 +107,7 @@ def main() -> None:
     try:
         run(args)
     except (ConfigError, GeometryError, ImportError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+        sys.exit(sentence(error))
 
 
 if __name__ == "__main__":

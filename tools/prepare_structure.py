@@ -26,6 +26,7 @@ import torch.distributed as dist
 from gcl import ConfigError
 from gcl.data.build import load_dataset
 from gcl.data.folder import IMAGES, images_in
+from gcl.engine.command_line import sentence
 from gcl.engine.load_estimator import load_estimator
 from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.geometry import GeometryError
@@ -225,7 +226,7 @@ def main() -> None:
         if dist.is_initialized():
             dist.destroy_process_group()
     except (ConfigError, GeometryError, MissingStructureError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+        sys.exit(sentence(error))
     # the first process alone fails: torchrun ends the others with any that does, and it has yet to
     # print what the others have done
     sys.exit(0 if good or shard()[0] > 0 else 1)

@@ -17,8 +17,8 @@ import sys
 import torch
 
 from gcl import ConfigError
+from gcl.engine.command_line import merge_config, sentence
 from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
-from gcl.engine.read_config import merge_config
 
 # isort: split
 # gcl adapts fastreid before anything imports it
@@ -71,7 +71,7 @@ def main() -> None:
             trainer.resume()
         print(f"weights: {trainer.train()}")
     except (ConfigError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(sentence(error))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine import GCLTrainer
+from gcl.engine.command_line import read_config, sentence
 from gcl.engine.hooks import NoClusterError
-from gcl.engine.read_config import read_config
 from gcl.structure.store import MissingStructureError
 
 # isort: split
@@ -53,12 +53,6 @@ def run(args):
     trainer = GCLTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
-
-
-def sentence(error: Exception) -> str:
-    """Of an error from a data worker the last line; the others are its traceback."""
-    name, text = type(error).__name__, str(error).strip().splitlines()[-1]
-    return text if text.startswith(name) else f"{name}: {text}"
 
 
 def main(args):

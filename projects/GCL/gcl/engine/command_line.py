@@ -1,4 +1,4 @@
-"""The configuration of a command line."""
+"""What commands have in common: the configuration, and how they end when a user has to act."""
 
 from __future__ import annotations
 
@@ -42,3 +42,9 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
         raise ConfigError(
             f"{error} (--config-file {path}, or the KEY VALUE pairs behind it)"
         ) from error
+
+
+def sentence(error: Exception) -> str:
+    """Of an error from a data worker the last line; the others are its traceback."""
+    name, text = type(error).__name__, str(error).strip().splitlines()[-1]
+    return text if text.startswith(name) else f"{name}: {text}"
