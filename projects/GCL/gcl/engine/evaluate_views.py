@@ -122,7 +122,7 @@ class _Row:
 
 @torch.no_grad()
 def measure(
-    draw: Mapping[str, Callable[[Tensor, Tensor, np.ndarray], Tensor]],
+    draw: Mapping[str, Callable[[Tensor, Tensor, Tensor, np.ndarray], Tensor]],
     judge: Judge,
     pairs: ViewPairs,
     dataset: ViewDataset,
@@ -163,8 +163,9 @@ def measure(
             rows[CROP].add(judge.look(crops).at(crop), wanted, yaw)
             views = {}
             for name, function in draw.items():
-                views[name] = function(crops, turned, crop)
-                unturned = function(crops, structures[:, 0], np.arange(len(chosen)))
+                views[name] = function(crops, structures[:, 0], turned, crop)
+                each = np.arange(len(chosen))
+                unturned = function(crops, structures[:, 0], structures[:, 0], each)
                 rows[UNTURNED.format(name)].add(judge.look(unturned).at(crop), wanted, yaw)
                 rows[name].add(judge.look(views[name]), wanted, yaw)
             apart.append(_from_another(before, camera, pairs.orientation[truth], wanted))
@@ -190,22 +191,27 @@ def measure(
     return found, pictures
 
 
-def drawing(model, size: tuple[int, int]) -> Callable[[Tensor, Tensor, np.ndarray], Tensor]:
-    """A function of crops (B, 3, H, W), structures (T, 1, h, w) and the structures' rows of crops
-    (T,): the views G(E_str(s), c(x)), (T, 3, H, W), uint8 like any picture.
+def drawing(
+    model, size: tuple[int, int]
+) -> Callable[[Tensor, Tensor, Tensor, np.ndarray], Tensor]:
+    """A function of crops (B, 3, H, W), their own structures (B, 1, h, w), structures (T, 1, h, w)
+    and the structures' rows of crops (T,): the views G(E_str(s), c(x)), (T, 3, H, W), uint8 like
+    any picture.
 
     Args:
         model: GCL, in evaluation mode.
         size: (H, W).
     """
 
-    def draw(crops: Tensor, structures: Tensor, crop: np.ndarray) -> Tensor:
-        parts = [{"images": part} for part in crops.split(BATCH)]
-        maps = [model.backbone(model.preprocess_image(part)) for part in parts]
-        code = model.heads.part_code(torch.cat(maps))[torch.as_tensor(crop, device=model.device)]
-        drawn = []
-        for s, c in zip(structures.split(BATCH), code.split(BATCH), strict=True):
-            view = model.resize(model.generator(s.to(model.device), c), size)
+    def draw(crops: Tensor, own: Tensor, structures: Tensor, crop: np.ndarray) -> Tensor:
+        parts = [model.preprocess_image({"images": part}) for part in crops.split(BATCH)]
+        codes = [model.code(x) for x in parts]  # once a crop
+        x, code = torch.cat(parts), None if codes[0] is None else torch.cat(codes)
+        own, structures = own.to(model.device), structures.to(model.device)
+        drawn, crop = [], torch.as_tensor(crop, device=model.device)
+        for s, rows in zip(structures.split(BATCH), crop.split(BATCH), strict=True):
+            view = model.redraw(x[rows], None if code is None else code[rows], own[rows], s)
+            view = model.resize(view, size)
             drawn.append((view * model.pixel_std + model.pixel_mean).round().clamp(0, 255).byte())
         return torch.cat(drawn)
 

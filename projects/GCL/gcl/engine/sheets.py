@@ -18,8 +18,7 @@ def triplet_sheet(model, dataset, indices: list[int]) -> Tensor:
         batch = fast_batch_collator([dataset[i] for i in indices])
         x = model.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
-        code = model.heads.part_code(model.backbone(x))
-        views = model.draw(x, code, s_ori, s_new)
+        views = model.draw(x, model.code(x), s_ori, s_new, cycle=True)
     size = x.shape[-2:]
     rows = [x, s_ori, views.ori, s_new, views.new, views.cycle]
     rows = [_picture(model, row, size) for row in rows]
@@ -36,8 +35,9 @@ def turntable_sheet(model, dataset, indices: list[int]) -> Tensor:
             batch = fast_batch_collator([dataset[i]])
             x = model.preprocess_image(batch)
             structures = dataset.views(i).to(model.device)
-            code = model.heads.part_code(model.backbone(x)).expand(len(structures), -1, -1)
-            drawn = model.generator(structures, code)
+            turned = x.expand(len(structures), -1, -1, -1)
+            own = structures[:1].expand_as(structures)
+            drawn = model.redraw(turned, model.code(turned), own, structures)
             size = x.shape[-2:]
             crop = _picture(model, x, size)
             rows += [

@@ -1,5 +1,6 @@
 """The networks of GCL; importing registers them in the toolbox."""
 
+from .attention_generator import AttentionViewGenerator
 from .backbones import EfficientNetLite0, build_efficientnet_lite0_backbone
 from .discriminator import MultiScaleDiscriminator
 from .generator import StructureEncoder, ViewGenerator
@@ -9,6 +10,7 @@ from .memory import MemoryBank
 from .meta_arch import GCL
 
 __all__ = [
+    "AttentionViewGenerator",
     "EfficientNetLite0",
     "GCL",
     "IdentityHead",

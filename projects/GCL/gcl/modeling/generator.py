@@ -87,6 +87,8 @@ class ViewGenerator(nn.Module):
             apart comes through, and G is less tied to one state of the encoder.
     """
 
+    uses_code = True
+
     @configurable
     def __init__(
         self,
@@ -144,6 +146,10 @@ class ViewGenerator(nn.Module):
     def encode(self, structure: Tensor) -> Tensor:
         """e = E_str(s): (B, 1, H, W) in [0, 1] -> (B, E, H/4, W/4)."""
         return self.structure(structure)
+
+    def look(self, x: Tensor, s: Tensor, e: Tensor, code: Tensor) -> Tensor:
+        """What G knows of crops: their part codes (B, P, C), and nothing else."""
+        return code
 
     def decode(self, e: Tensor, code: Tensor) -> Tensor:
         """x' = G(e, c): (B, E, H/4, W/4), (B, P, C) -> (B, 3, H, W) in the encoder's image

@@ -35,13 +35,12 @@ class Views(NamedTuple):
 
     ori: Tensor  # x'_ori = G(E_str(s_ori), c(x))
     new: Tensor  # x'_new = G(E_str(s_new), c(x))
-    # with E_id in the loop, else None:
     cycle: Tensor | None = None  # x''_ori = G(E_str(s_ori), c(x'_new))
     map_new: Tensor | None = None  # E_id's last feature map of x'_new
 
 
-LOOP_LOSSES = {"CycleLoss", "FeatureConsistencyLoss"}
-"""Losses whose gradients reach the generator through E_id."""
+CYCLE_LOSSES = {"CycleLoss", "FeatureConsistencyLoss"}
+"""Losses that look at x''_ori."""
 
 
 @META_ARCH_REGISTRY.register()
@@ -185,32 +184,50 @@ class GCL(nn.Module):
             self.bank.update(*self._pending)
             self._pending = None
 
+    def code(self, x: Tensor) -> Tensor | None:
+        """c = E_id(x), (B, 3, H, W) -> (B, P, C); None where G looks at the crop itself."""
+        return self.heads.part_code(self.backbone(x)) if self.generator.uses_code else None
+
+    def redraw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
+        """x' = G(E_str(s), c(x)): the people of the crops x (B, 3, H, W), of :meth:`code`'s codes
+        and with structures s_ori (B, 1, h, w), as s (B, 1, h, w) have them; (B, 3, h, w)."""
+        e_ori, e = self.generator.encode(torch.cat([s_ori, s])).chunk(2)
+        x = self.resize(x, s.shape[-2:])
+        return self.generator.decode(e, self.generator.look(x, s_ori, e_ori, code))
+
     def draw(
         self,
         x: Tensor,
-        code: Tensor,
+        code: Tensor | None,
         s_ori: Tensor,
         s_new: Tensor,
         *,
-        loop: bool = True,
+        cycle: bool = False,
+        see: bool = False,
         train_encoder: bool = False,
     ) -> Views:
         """The views of a batch.
 
         Args:
-            x: (B, 3, H, W) crops, for their size.
-            code: (B, P, C) part codes of the crops.
+            x: (B, 3, H, W) crops.
+            code: (B, P, C) part codes of the crops; not needed where G looks at the crop itself.
             s_ori, s_new: (B, 1, h, w) structure images.
-            loop: also look at x'_new with E_id and draw x''_ori from what it sees.
+            cycle: also draw x''_ori.
+            see: also look at x'_new with E_id; where G knows a crop by its part code, ``cycle``
+                does so anyway.
             train_encoder: whether gradients of the views reach E_id's parameters.
         """
-        e = self.generator.encode(torch.cat([s_ori, s_new]))
-        ori, new = self.generator.decode(e, torch.cat([code, code])).chunk(2)
-        if not loop:
-            return Views(ori, new)
-        map_new = self._feature_map(self.resize(new, x.shape[-2:]), train_encoder)
-        cycle = self.generator.decode(e.chunk(2)[0], self.heads.part_code(map_new))
-        return Views(ori, new, cycle, map_new)
+        g, small = self.generator, self.resize(x, s_ori.shape[-2:])
+        e_ori, e_new = g.encode(torch.cat([s_ori, s_new])).chunk(2)
+        looks = g.look(small, s_ori, e_ori, code)
+        ori, new = g.decode(e_ori, looks), g.decode(e_new, looks)
+        map_new = again = None
+        if see or (cycle and g.uses_code):
+            map_new = self._feature_map(self.resize(new, x.shape[-2:]), train_encoder)
+        if cycle:
+            code_new = self.heads.part_code(map_new) if g.uses_code else None
+            again = g.decode(e_ori, g.look(new, s_new, e_new, code_new))
+        return Views(ori, new, again, map_new)
 
     # ------------------------------------------------------------------ training
     def _contrast_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -233,22 +250,23 @@ class GCL(nn.Module):
         joint = self.phase == "joint"
         gan_trains_encoder = joint and self.gan_gradients
         identity = not joint and "IdentityLoss" in self.losses.NAME
+        feature = "FeatureConsistencyLoss" in self.losses.NAME
         indices = self._take_labels(batch)
         x = self.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
-        if gan_trains_encoder:
-            map_x = self.backbone(x)
-        else:  # the originals' statistics move when the contrast looks at them
-            with torch.no_grad(), untracked(self.backbone):
-                map_x = self.backbone(x)
-        code = self.heads.part_code(map_x)
-        self.generator.follow(code)
+        map_x = code = None
+        if self.generator.uses_code or gan_trains_encoder or feature:
+            map_x = self._look_at_crops(x, gan_trains_encoder)
+            code = self.heads.part_code(map_x)
+        if self.generator.uses_code:
+            self.generator.follow(code)
         views = self.draw(
             x,
             code,
             s_ori,
             s_new,
-            loop=identity or bool(LOOP_LOSSES & set(self.losses.NAME)),
+            cycle=bool(CYCLE_LOSSES & set(self.losses.NAME)),
+            see=identity or feature,
             train_encoder=gan_trains_encoder,
         )
         losses = self._gan_losses(x, code, views, gan_trains_encoder)
@@ -271,7 +289,7 @@ class GCL(nn.Module):
         batch: dict[str, Tensor],
         indices: Tensor,
         x: Tensor,
-        map_x: Tensor,
+        map_x: Tensor | None,
         views: Views,
         gan_trains_encoder: bool,
     ) -> dict[str, Tensor]:
@@ -279,7 +297,7 @@ class GCL(nn.Module):
         options = self.losses.VIEW
         if "images_aug" in batch:
             map_x = self.backbone(self.preprocess_image(batch, "images_aug"))
-        elif not gan_trains_encoder:  # seen without E_id's parameters in the graph: once more, with
+        elif not gan_trains_encoder:  # not seen, or without E_id's parameters in the graph
             map_x = self.backbone(x)
         f = self._embed(map_x, batch, indices)
         map_new = views.map_new
@@ -310,7 +328,7 @@ class GCL(nn.Module):
         }
 
     def _gan_losses(
-        self, x: Tensor, code: Tensor, views: Views, train_encoder: bool
+        self, x: Tensor, code: Tensor | None, views: Views, train_encoder: bool
     ) -> dict[str, Tensor]:
         """L_gan of E_str and G, and D's own loss, in one dict."""
         names, options, losses = self.losses.NAME, self.losses, {}
@@ -330,9 +348,9 @@ class GCL(nn.Module):
                 code, self.heads.part_code(first), self.heads.part_code(second)
             )
         fakes = torch.cat([view for view in views[:3] if view is not None])
-        return losses | self._adversarial_losses(x_small, fakes)
+        return losses | self.adversarial_losses(x_small, fakes)
 
-    def _adversarial_losses(self, real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
+    def adversarial_losses(self, real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
         """E_str and G's adversarial term, D's own loss and D's R1 penalty."""
         names, options, losses = self.losses.NAME, self.losses, {}
         if "AdversarialLoss" in names:
@@ -362,6 +380,13 @@ class GCL(nn.Module):
         f = self.heads(feature_map, camids=batch["camids"])
         self._pending = (f.detach(), indices)
         return f
+
+    def _look_at_crops(self, x: Tensor, train_encoder: bool) -> Tensor:
+        """E_id's last map of crops, for what is drawn of them."""
+        if train_encoder:
+            return self.backbone(x)
+        with torch.no_grad(), untracked(self.backbone):
+            return self.backbone(x)  # its statistics move when the contrast looks at the crops
 
     def _feature_map(self, images: Tensor, train_encoder: bool) -> Tensor:
         """E_id's last map of generated views; without ``train_encoder`` gradients reach the images

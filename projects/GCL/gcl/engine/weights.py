@@ -1,0 +1,26 @@
+"""Weights to ship."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from safetensors.torch import save
+from torch import nn
+
+from gcl.structure.files import atomic
+
+
+def export_weights(module: nn.Module, path: str | os.PathLike, **made_with) -> None:
+    """Write a module's weights, all or nothing, in half precision; counts stay whole numbers.
+
+    Args:
+        made_with: what they were made with, kept in the file.
+    """
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in module.state_dict().items()
+    }
+    with atomic(path) as file:
+        # one entry: the format does not keep several in order
+        file.write(save(state, {"made_with": json.dumps(made_with)}))
