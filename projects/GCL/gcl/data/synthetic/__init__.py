@@ -2,7 +2,8 @@
 
 Identities (identity), bodies in clothes (anatomy, rings, garments, figure), their colours (cloth),
 places and cameras (places, things, noise, cameras), pictures (draw), sets of them (plan, files,
-dataset), and what their crops would show from other sides (truth). Importing registers the data set
+dataset), and what their crops would show from other sides (truth). Networks learn from people that
+are in no set (examples, turns, kept in shards). Importing registers the data set
 ``SyntheticPedestrians``.
 """
 

@@ -2,38 +2,32 @@
 body, its view and its place in the picture.
 
 They show more than a crop, so that training cuts boxes of its own. Kept in files of :data:`SHARD`
-examples, drawn once and completed after an interruption.
+examples (shards).
 Shapes: `N` examples, H x W canvas, `P` parts of a pose.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import zipfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from gcl.structure.body import PHENOTYPES
-from gcl.structure.files import atomic, remove_leftovers
 
 from .cameras import draw_camera
 from .draw import dress, photographs
 from .figure import Tailor
-from .files import get_tailor, in_processes, one_thread
 from .identity import draw_identity
-from .plan import VERSION
 from .projection import Projection, about_pelvis
 from .scene import Scene, draw_moment, poses
+from .shards import read_shards, write_shards
 
 SIZE = (160, 96)
 """Of the canvas; a person is about two thirds as high."""
 SHARD = 480
-BATCH = 16
 _ZOOM = 0.8
 
 
@@ -65,17 +59,17 @@ def write_examples(folder: str, count: int, seed: int, workers: int = 1) -> list
     Returns:
         The files, for :func:`read_examples`.
     """
-    os.makedirs(folder, exist_ok=True)
-    remove_leftovers(folder)
-    shards = range(-(-count // SHARD))
-    # the version in the name: what another version of this software drew is not taken for ours
-    paths = [os.path.join(folder, f"v{VERSION}-{seed}-{shard:05d}.npz") for shard in shards]
-    todo = [(path, seed, i) for i, path in enumerate(paths) if not os.path.exists(path)]
-    with tqdm(total=len(paths) * SHARD, desc="examples", unit="crop", dynamic_ncols=True) as bar:
-        bar.update((len(paths) - len(todo)) * SHARD)
-        for drawn in in_processes(_write_shard, todo, workers):
-            bar.update(drawn)
-    return paths
+    return write_shards(
+        folder,
+        draw_examples,
+        count,
+        seed,
+        shard=SHARD,
+        prefix="",
+        desc="examples",
+        unit="crop",
+        workers=workers,
+    )
 
 
 def read_examples(paths: Sequence[str]) -> Examples:
@@ -84,14 +78,7 @@ def read_examples(paths: Sequence[str]) -> Examples:
     Raises:
         OSError: a file is broken; the message names it and the remedy.
     """
-    shards = []
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                shards.append(Examples(*(arrays[name] for name in Examples._fields)))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise OSError(f"{path} is broken ({error}): remove it, it is drawn anew.") from error
-    return Examples(*map(np.concatenate, zip(*shards, strict=True)))
+    return read_shards(Examples, paths)
 
 
 def draw_examples(tailor: Tailor, seed: int, indices: Sequence[int]) -> Examples:
@@ -119,15 +106,3 @@ def _scene(rng: np.random.Generator) -> Scene:
     camera = dataclasses.replace(camera, rows=2 * camera.rows)
     moment = dataclasses.replace(moment, zoom=_ZOOM, widen=1.0, left=0.0, down=0.0)
     return Scene(person, camera, moment)
-
-
-def _write_shard(path: str, seed: int, number: int) -> int:
-    first = number * SHARD
-    with one_thread():
-        parts = [
-            draw_examples(get_tailor(), seed, range(i, i + BATCH))
-            for i in range(first, first + SHARD, BATCH)
-        ]
-    with atomic(path) as file:
-        np.savez(file, **Examples(*map(np.concatenate, zip(*parts, strict=True)))._asdict())
-    return SHARD

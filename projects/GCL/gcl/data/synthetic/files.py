@@ -195,6 +195,11 @@ def jpeg(picture: np.ndarray, quality: int) -> bytes:
     return stream.getvalue()
 
 
+def developed(picture: np.ndarray, quality: int) -> Image.Image:
+    """What :func:`jpeg` leaves of a picture (H, W, 3) uint8, mode "RGB"."""
+    return Image.open(io.BytesIO(jpeg(picture, quality))).convert("RGB")
+
+
 def _write(path: str, content: bytes) -> None:
     with atomic(path) as file:
         file.write(content)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 
 from PIL import Image
 
 from .draw import dress, photographs
-from .files import SETTINGS, check_version, get_tailor, jpeg, one_thread, read_settings
+from .files import SETTINGS, check_version, developed, get_tailor, one_thread, read_settings
 from .plan import plan
 
 
@@ -57,7 +56,7 @@ class TrueViews:
                 turned = [scene.turned(turn) for scene in scenes]
                 drawn.append(photographs(tailor, turned, self._size, figure).crops)
         return [
-            [_developed(crops[i], scene.camera.quality) for crops in drawn]
+            [developed(crops[i], scene.camera.quality) for crops in drawn]
             for i, scene in enumerate(scenes)
         ]
 
@@ -65,7 +64,3 @@ class TrueViews:
 def true_views(folder: str | os.PathLike, name: str, turns: Sequence[float]) -> list[Image.Image]:
     """:class:`TrueViews` of one crop."""
     return TrueViews(folder)([name], turns)[0]
-
-
-def _developed(crop, quality: int) -> Image.Image:
-    return Image.open(io.BytesIO(jpeg(crop, quality))).convert("RGB")
