@@ -22,10 +22,11 @@ import sys
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine.command_line import read_config, sentence
 from gcl.engine.evaluate_views import Judge, drawing, measure
+from gcl.engine.imagenet import ImageNet
 from gcl.engine.load_estimator import load_estimator
 from gcl.engine.load_generator import load_generator
 from gcl.engine.orientation_arguments import add_orientation_arguments
-from gcl.engine.view_encoders import ImageNet, ImageNetEncoder, ModelEncoder
+from gcl.engine.view_encoders import STAGES, ImageNetEncoder, ModelEncoder
 from gcl.engine.view_report import figures, report
 from gcl.engine.view_sets import open_sets
 from gcl.engine.view_sheet import sample, view_sheet
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     model = next(iter(models.values()))
     draw = {name: drawing(m, cfg.INPUT.SIZE_TRAIN) for name, m in models.items()}
     sets = open_sets(cfg, args.orientation_pattern, args.orientations)
-    imagenet = ImageNet(model.device)
+    imagenet = ImageNet(STAGES, model.device)
     encoder = ModelEncoder(model) if args.encoder == "model" else ImageNetEncoder(imagenet)
     judge = Judge(encoder, imagenet, load_estimator(args.estimator, "--estimator"), model.device)
     found = {"config": args.config_file, "checkpoints": paths, "encoder": args.encoder, "sets": {}}

@@ -10,14 +10,13 @@ TensorBoard curves, checkpoints and, at the end, the weights.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 import torch
 
 from gcl import ConfigError
-from gcl.engine.command_line import merge_config, sentence
+from gcl.engine.command_line import merge_config, sentence, training_arguments
 from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
 
 # isort: split
@@ -25,19 +24,7 @@ from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
 from fastreid.utils.logger import setup_logger
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--config-file", default="", metavar="FILE", help="overrides the default values"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
-    return parser.parse_args(arguments)
-
-
-def load_config(args: argparse.Namespace):
+def load_config(args):
     cfg = get_estimator_cfg()
     merge_config(cfg, args.config_file, args.opts)
     for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
@@ -60,7 +47,7 @@ def load_config(args: argparse.Namespace):
 
 
 def main() -> None:
-    args = parse_args()
+    args = training_arguments(__doc__)
     try:
         cfg = load_config(args)
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)

@@ -19,7 +19,8 @@ from torchvision.transforms import functional as TF
 from gcl.data.view_dataset import ViewDataset, read_crop
 from gcl.data.view_pairs import Item, photographs
 from gcl.engine.evaluate_views import CHANCE, CROP, PHOTOGRAPH, Judge, drawing, measure
-from gcl.engine.view_encoders import Encoder, ImageNet
+from gcl.engine.imagenet import ImageNet
+from gcl.engine.view_encoders import STAGES, Encoder
 from gcl.engine.view_report import figures, report
 from gcl.engine.view_sheet import GAP, HEADER, HEIGHT, TEXT, sample, view_sheet
 from gcl.structure.store import RenderStore
@@ -97,7 +98,7 @@ def nearly(values) -> object:
 
 
 def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator):  # noqa: F811
-    judge = Judge(Colours(), ImageNet(), estimator(), "cpu")
+    judge = Judge(Colours(), ImageNet(STAGES), estimator(), "cpu")
     perfect, idle = Knows(pairs, pairs.truth), Knows(pairs, pairs.crop)
     draw = {"perfect": perfect, "idle": idle}
     measured, kept = measure(draw, judge, pairs, dataset, keep=[0, 50])
@@ -140,7 +141,7 @@ def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator
 
 
 def test_the_table_of_a_generator_of_wrong_people(pairs, dataset, estimator):  # noqa: F811
-    judge = Judge(Colours(), ImageNet(), estimator(), "cpu")
+    judge = Judge(Colours(), ImageNet(STAGES), estimator(), "cpu")
     # somebody else: right side, wrong person
     other = np.array([np.flatnonzero((pairs.person == (pairs.person[t] + 1) % 6)
                       & (pairs.camera == pairs.camera[t]) & (pairs.yaw == pairs.yaw[t]))[0]

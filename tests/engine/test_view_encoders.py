@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from fastreid.modeling import build_model
 
-from gcl.engine.view_encoders import STAGES, ImageNet, ImageNetEncoder, ModelEncoder
+from gcl.engine.imagenet import ImageNet
+from gcl.engine.view_encoders import STAGES, ImageNetEncoder, ModelEncoder
 
 CAMERAS = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
 
@@ -57,7 +58,7 @@ def test_views_are_standardised_by_their_own_statistics(tiny_cfg):
 
 @torch.no_grad()
 def test_imagenet_features_and_maps(pictures):
-    imagenet = ImageNet()
+    imagenet = ImageNet(STAGES)
     encoder = ImageNetEncoder(imagenet)
     pooled = encoder.pool(pictures)
     assert pooled.shape == (8, 1280)

@@ -65,7 +65,12 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.GENERATOR.IMS_PER_BATCH = 16
     # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
     cfg.GCL.GENERATOR.AUGMENT = False
-    cfg.GCL.GENERATOR.NAME = "ViewGenerator"  # E_str and G, in REID_HEADS_REGISTRY
+    # E_str and G, in REID_HEADS_REGISTRY: the paper's "ViewGenerator", which knows a crop by its
+    # part code, or "AttentionViewGenerator", which looks at the crop itself and at no encoder.
+    cfg.GCL.GENERATOR.NAME = "ViewGenerator"
+    # What E_str, G and D start from: "" (scratch), "packaged" (an AttentionViewGenerator of WIDTH
+    # 16 for views of 64 x 32) or a file of tools/pretrain_generator.py.
+    cfg.GCL.GENERATOR.WEIGHTS = ""
     # Height and width at which views are drawn, resized for E_id; (0, 0): INPUT.SIZE_TRAIN
     cfg.GCL.GENERATOR.SIZE = [0, 0]
     cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c
@@ -169,11 +174,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ConfigError: one sentence that names the key and says what to set.
     """
     gcl, losses = cfg.GCL, cfg.MODEL.LOSSES
-    _require(
-        str(cfg.MODEL.DEVICE).split(":")[0] != "cuda" or torch.cuda.is_available(),
-        f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but this machine has no usable GPU:"
-        " set MODEL.DEVICE cpu.",
-    )
+    _check_device(cfg)
     if not training:
         return
     _require(
@@ -288,19 +289,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     )
 
     if generative:
-        height, width = generator_size(cfg)
-        _require(
-            height % 4 == 0 and width % 4 == 0 and height > 0 and width > 0,
-            f"GCL.GENERATOR.SIZE (or INPUT.SIZE_TRAIN) is {height} x {width}: the generator's"
-            " stride of 4 must divide both sides.",
-        )
-        scales = gcl.DISCRIMINATOR.NUM_SCALES
-        _require(
-            min(height, width) >= 8 * 2 ** (scales - 1),
-            f"GCL.DISCRIMINATOR.NUM_SCALES is {scales}: views of {height} x {width} are too small,"
-            " as the last scale needs 8 pixels a side;"
-            f" set it to {max(min(height, width) // 8, 1).bit_length()}.",
-        )
+        _check_view_size(cfg)
         folder = gcl.STRUCTURE.DIR
         _require(
             folder != "",
@@ -312,6 +301,60 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the training images'"
             " structures.",
         )
+
+
+def check_pretraining_cfg(cfg: CN) -> None:
+    """Stop on values of tools/pretrain_generator.py that can not work.
+
+    Raises:
+        ConfigError: one sentence that names the key and says what to set.
+    """
+    node = cfg.PRETRAIN
+    _check_device(cfg)
+    _require("generator" in cfg.GCL.PHASES, "GCL.PHASES must contain generator to pre-train one.")
+    for key, value, least in (
+        ("SEED", cfg.SEED, 0),
+        ("PRETRAIN.PEOPLE", node.PEOPLE, 1),
+        ("PRETRAIN.WORKERS", node.WORKERS, 0),
+        ("PRETRAIN.STEPS", node.STEPS, 1),
+        ("PRETRAIN.CHECKPOINT_PERIOD", node.CHECKPOINT_PERIOD, 1),
+        ("PRETRAIN.PERCEPTUAL", node.PERCEPTUAL, 0),
+        ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH, 1),
+    ):
+        _require(value >= least, f"{key} is {value}: it must be at least {least}.")
+    _require(
+        node.STEPS % node.CHECKPOINT_PERIOD == 0,
+        f"PRETRAIN.STEPS is {node.STEPS}: PRETRAIN.CHECKPOINT_PERIOD, {node.CHECKPOINT_PERIOD},"
+        " must divide it.",
+    )
+    _require(
+        0 <= node.OWN <= 1, f"PRETRAIN.OWN is {node.OWN}: a share of the batch must be in [0, 1]."
+    )
+    _check_view_size(cfg)
+
+
+def _check_device(cfg: CN) -> None:
+    _require(
+        str(cfg.MODEL.DEVICE).split(":")[0] != "cuda" or torch.cuda.is_available(),
+        f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but this machine has no usable GPU:"
+        " set MODEL.DEVICE cpu.",
+    )
+
+
+def _check_view_size(cfg: CN) -> None:
+    height, width = generator_size(cfg)
+    _require(
+        height % 4 == 0 and width % 4 == 0 and height > 0 and width > 0,
+        f"GCL.GENERATOR.SIZE (or INPUT.SIZE_TRAIN) is {height} x {width}: the generator's"
+        " stride of 4 must divide both sides.",
+    )
+    scales = cfg.GCL.DISCRIMINATOR.NUM_SCALES
+    _require(
+        min(height, width) >= 8 * 2 ** (scales - 1),
+        f"GCL.DISCRIMINATOR.NUM_SCALES is {scales}: views of {height} x {width} are too small,"
+        " as the last scale needs 8 pixels a side;"
+        f" set it to {max(min(height, width) // 8, 1).bit_length()}.",
+    )
 
 
 def generator_size(cfg: CN) -> tuple[int, int]:

@@ -19,12 +19,14 @@ from tqdm import tqdm
 
 from gcl.data.view_dataset import ViewDataset, read_crop
 from gcl.data.view_pairs import ViewPairs
+from gcl.losses import perceptual_distance
 from gcl.structure.estimate import StructureEstimator
 from gcl.structure.metrics import yaw_errors
 from gcl.structure.store import TURNS
 
-from .picture_metrics import perceptual_distance, ssim
-from .view_encoders import Encoder, ImageNet
+from .imagenet import ImageNet
+from .picture_metrics import ssim
+from .view_encoders import Encoder
 from .view_retrieval import blind_precision, blind_rank1, gallery_sizes, ranks
 
 PHOTOGRAPH, CROP, CHANCE = "real photograph", "unturned crop", "chance"

@@ -38,6 +38,7 @@ def load_generator(cfg, path: str):
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False  # everything comes from the checkpoint
+    cfg.GCL.GENERATOR.WEIGHTS = ""
     cfg.freeze()
     model = build_model(cfg).eval()
     # the discriminator draws nothing

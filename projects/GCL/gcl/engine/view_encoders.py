@@ -13,37 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gcl.modeling.layers import RunningNorm
-from gcl.structure.efficientnet import EfficientNetLite0
+
+from .imagenet import ImageNet
 
 STAGES = (1, 2, 4)
 """Of EfficientNet-Lite0 for the perceptual distance: strides 4, 8 and 16."""
-
-
-class ImageNet:
-    """EfficientNet-Lite0 with ImageNet weights, as they are.
-
-    Raises:
-        ImportError: the weights are not installed.
-    """
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._network = EfficientNetLite0()
-        self._network.load_imagenet()
-        self._network.to(device, memory_format=torch.channels_last).eval()
-
-    def maps(self, pictures: Tensor) -> list[Tensor]:
-        """Maps of the :data:`STAGES`."""
-        stages = self._network.stages(self._normalised(pictures))
-        return [stages[i] for i in STAGES]
-
-    def pool(self, pictures: Tensor) -> Tensor:
-        """(B, 1280)"""
-        return self._network(self._normalised(pictures)).mean((2, 3))
-
-    def _normalised(self, pictures: Tensor) -> Tensor:
-        device = next(self._network.parameters()).device
-        pictures = (pictures.to(device).float() - 127.5) / 127.5
-        return pictures.contiguous(memory_format=torch.channels_last)
 
 
 class Encoder(ABC):

@@ -1,6 +1,7 @@
 """Stateless losses, one idea a file; they import nothing of ours."""
 
 from .adversarial import discriminator_loss, generator_loss, r1_penalty
+from .perceptual import perceptual_distance
 from .reconstruction import feature_consistency_loss, reconstruction_loss
 from .view_invariant import contrast_loss, own_view_loss, view_invariant_loss
 
@@ -10,6 +11,7 @@ __all__ = [
     "feature_consistency_loss",
     "generator_loss",
     "own_view_loss",
+    "perceptual_distance",
     "r1_penalty",
     "reconstruction_loss",
     "view_invariant_loss",

@@ -96,13 +96,13 @@ class AttentionViewGenerator(nn.Module):
         self.register_buffer("shift", (mean - 127.5) / 127.5, False)
         self.structure = StructureEncoder(width, num_blocks)
         inner = self.structure.out_channels
-        self.half = nn.Sequential(
+        self.see_half = nn.Sequential(
             ConvBlock(4, 2 * width, 3), ConvBlock(2 * width, inner, 3, stride=2), ResBlock(inner)
         )
-        self.quarter = nn.Sequential(
+        self.see_quarter = nn.Sequential(
             ConvBlock(inner, inner, 3, stride=2), ResBlock(inner), ResBlock(inner)
         )
-        self.looks = nn.ModuleList(CrossAttention(inner, 2 * inner) for _ in range(3))
+        self.search = nn.ModuleList(CrossAttention(inner, 2 * inner) for _ in range(3))
         self.blocks = nn.ModuleList(
             (ResBlock(inner), nn.Sequential(ResBlock(inner), ResBlock(inner)), ResBlock(inner))
         )
@@ -141,18 +141,18 @@ class AttentionViewGenerator(nn.Module):
         Args:
             code: not used; the paper's generator knows a crop by its part code.
         """
-        half = self.half(torch.cat((x * self.scale + self.shift, s), 1))
-        quarter = self.quarter(half)
+        half = self.see_half(torch.cat((x * self.scale + self.shift, s), 1))
+        quarter = self.see_quarter(half)
         half_keys = torch.cat((half, F.interpolate(e, half.shape[-2:])), 1)
         return Appearance(half, half_keys, quarter, torch.cat((quarter, e), 1))
 
     def decode(self, e: Tensor, appearance: Appearance) -> Tensor:
         """x' = G(e, appearance): (B, C, H/4, W/4) -> (B, 3, H, W)."""
         half, half_keys, quarter, quarter_keys = appearance
-        for look, block in zip(self.looks[:2], self.blocks[:2], strict=True):
+        for look, block in zip(self.search[:2], self.blocks[:2], strict=True):
             e = block(e + look(e, quarter_keys, quarter))
         fine = self.up(e)
-        fine = self.blocks[2](fine + self.looks[2](fine, half_keys, half))
+        fine = self.blocks[2](fine + self.search[2](fine, half_keys, half))
         return (self.out(fine) - self.shift) / self.scale
 
 

@@ -28,6 +28,7 @@ from gcl.losses import (
 
 from .layers import untracked
 from .memory import MemoryBank
+from .pretrained import load_pretrained
 
 
 class Views(NamedTuple):
@@ -112,6 +113,7 @@ class GCL(nn.Module):
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
             generator = REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
             discriminator = REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
+            load_pretrained(generator, discriminator, cfg)
         return {
             "backbone": build_backbone(cfg),
             "heads": heads,

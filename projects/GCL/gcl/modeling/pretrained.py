@@ -19,11 +19,8 @@ PACKAGED = Path(__file__).parent / "weights" / "view_generator.safetensors"
 logger = logging.getLogger(__name__)
 
 
-def load_pretrained(modules: nn.ModuleDict, cfg) -> None:
+def load_pretrained(generator: nn.Module, discriminator: nn.Module, cfg) -> None:
     """Load GCL.GENERATOR.WEIGHTS; nothing to do when it is "".
-
-    Args:
-        modules: "generator" and "discriminator".
 
     Raises:
         ConfigError: the file can not be read, or is of another configuration.
@@ -42,6 +39,7 @@ def load_pretrained(modules: nn.ModuleDict, cfg) -> None:
             f"GCL.GENERATOR.WEIGHTS {path} can not be read ({reason}): give 'packaged', a file that"
             " tools/pretrain_generator.py has written, or '' to start from scratch."
         ) from error
+    modules = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
     wanted = modules.state_dict()
     other = [k for k in wanted | state if k not in wanted or k not in state]
     other += [k for k in wanted if k in state and wanted[k].shape != state[k].shape]

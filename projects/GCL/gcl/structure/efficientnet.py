@@ -83,10 +83,11 @@ class EfficientNetLite0(nn.Module):
         x = self.stages(x)[-1]
         return x if self._conv_head is None else nn.functional.relu6(self._bn1(self._conv_head(x)))
 
-    def stages(self, x: Tensor) -> list[Tensor]:
-        """What the seven stages put out, from (B, 16, H/2, W/2) to (B, 320, H/32, W/32)."""
+    def stages(self, x: Tensor, count: int = len(STAGES)) -> list[Tensor]:
+        """What the first ``count`` of seven stages put out, from (B, 16, H/2, W/2) to
+        (B, 320, H/32, W/32)."""
         x, blocks, outputs = nn.functional.relu6(self._bn0(self._conv_stem(x))), 0, []
-        for _, _, repeats, _, _ in STAGES:
+        for _, _, repeats, _, _ in STAGES[:count]:
             for block in self._blocks[blocks : blocks + repeats]:
                 x = block(x)
             outputs.append(x)

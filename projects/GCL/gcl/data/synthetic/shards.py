@@ -26,8 +26,8 @@ BATCH = 16
 Arrays = TypeVar("Arrays", bound=tuple)
 """A named tuple."""
 Draw = Callable[[Tailor, int, Sequence[int]], Arrays]
-"""``draw(tailor, seed, numbers)``: one row for each number, whatever the others are. A function of
-a module, so that other processes find it."""
+"""``draw(tailor, seed, numbers)``: one row for each number, whatever the others are. It can be
+pickled, so that other processes find it."""
 
 
 def write_shards(

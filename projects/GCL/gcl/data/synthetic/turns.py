@@ -7,6 +7,7 @@ Shapes: `N` people, `V` views, H x W crop.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from .identity import draw_identity
 from .scene import Scene, draw_moment
 from .shards import read_shards, write_shards
 
-SIZE = (128, 64)
 VIEWS = 4
 SHARD = 128
 """People in a file."""
@@ -42,10 +42,13 @@ class Turns(NamedTuple):
     structures: np.ndarray
 
 
-def write_turns(folder: str, count: int, seed: int, workers: int = 1) -> list[str]:
+def write_turns(
+    folder: str, count: int, size: tuple[int, int], seed: int, workers: int = 1
+) -> list[str]:
     """Draw what is missing of ``count`` people (rounded up to whole files).
 
     Args:
+        size: (H, W).
         seed: other seeds show other people.
         workers: processes that draw.
 
@@ -54,11 +57,11 @@ def write_turns(folder: str, count: int, seed: int, workers: int = 1) -> list[st
     """
     return write_shards(
         folder,
-        draw_turns,
+        partial(draw_turns, size),
         count,
         seed,
         shard=SHARD,
-        prefix="turns-",
+        prefix="turns-{}x{}-".format(*size),
         desc="turns",
         unit="person",
         workers=workers,
@@ -74,16 +77,18 @@ def read_turns(paths: Sequence[str]) -> Turns:
     return read_shards(Turns, paths)
 
 
-def draw_turns(tailor: Tailor, seed: int, indices: Sequence[int]) -> Turns:
+def draw_turns(
+    size: tuple[int, int], tailor: Tailor, seed: int, indices: Sequence[int]
+) -> Turns:
     """The people with these numbers; each has a camera, a moment and turns of its own."""
     scenes, turns = zip(*(_scene(seed, index) for index in indices), strict=True)
     figure = dress(tailor, scenes)  # turning does not change it
     crops, renders = [], []
     for of_each in zip(*turns, strict=True):
         view = [scene.turned(turn) for scene, turn in zip(scenes, of_each, strict=True)]
-        pictures = photographs(tailor, view, SIZE, figure).crops
+        pictures = photographs(tailor, view, size, figure).crops
         crops.append([developed(p, s.camera.quality) for p, s in zip(pictures, view, strict=True)])
-        renders.append(structures(tailor, view, (0,), SIZE, figure)[:, 0])
+        renders.append(structures(tailor, view, (0,), size, figure)[:, 0])
     return Turns(np.stack([np.stack(c) for c in crops], 1), np.stack(renders, 1))
 
 
