@@ -55,7 +55,7 @@ def get_pretraining_cfg() -> CN:
     cfg.PRETRAIN.PEOPLE = 4000
     # Processes that draw them; 0: one a core.
     cfg.PRETRAIN.WORKERS = 0
-    cfg.PRETRAIN.STEPS = 4000
+    cfg.PRETRAIN.STEPS = 3000
     # Highest rate of Adam; rises over the first tenth of the steps and falls to 0 (one cycle, which
     # also leads the first of GCL.GENERATOR.BETAS).
     cfg.PRETRAIN.LR = 5e-4
@@ -69,7 +69,7 @@ def get_pretraining_cfg() -> CN:
 
 
 class GeneratorTrainer(StepTrainer):
-    """Trains E_str and G to draw the true view, and D to tell it from theirs.
+    """Trains E_str and G to draw the true view and, on request, D to tell it from theirs.
 
     Args:
         cfg: :func:`get_pretraining_cfg`.
@@ -89,9 +89,9 @@ class GeneratorTrainer(StepTrainer):
         self.gcl.set_phase("generator")
         self.gcl.train()
         self.imagenet = ImageNet(STAGES, self.gcl.device)
-        model = nn.ModuleDict(
-            {"generator": self.gcl.generator, "discriminator": self.gcl.discriminator}
-        )
+        model = nn.ModuleDict({"generator": self.gcl.generator})
+        if "AdversarialLoss" in cfg.MODEL.LOSSES.NAME:
+            model["discriminator"] = self.gcl.discriminator
         optimizer = torch.optim.Adam(
             model.parameters(),
             lr=node.LR,

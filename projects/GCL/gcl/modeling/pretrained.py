@@ -1,5 +1,5 @@
-"""A view generator that starts competent: E_str, G and D as tools/pretrain_generator.py left
-them."""
+"""A view generator that starts competent: E_str and G as tools/pretrain_generator.py left them, and
+D where it was trained with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def load_pretrained(generator: nn.Module, discriminator: nn.Module, cfg) -> None
             f"GCL.GENERATOR.WEIGHTS {path} can not be read ({reason}): give 'packaged', a file that"
             " tools/pretrain_generator.py has written, or '' to start from scratch."
         ) from error
-    modules = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+    modules = nn.ModuleDict({"generator": generator})
+    if any(name.startswith("discriminator.") for name in state):
+        modules["discriminator"] = discriminator
     wanted = modules.state_dict()
     other = [k for k in wanted | state if k not in wanted or k not in state]
     other += [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
