@@ -11,7 +11,8 @@ import torch
 from fastreid.config import get_cfg
 
 from gcl import ConfigError, add_gcl_config, check_gcl_config
-from gcl.config import LOSSES, PHASES, generator_size
+from gcl.config import LOSSES, PHASES, check_pretraining_cfg, generator_size
+from gcl.engine.pretraining import get_pretraining_cfg
 
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "projects", "GCL", "configs")
 
@@ -215,9 +216,10 @@ def test_every_key_has_a_comment_or_stands_with_its_group():
             assert "#" in block, block
 
 
-# the estimator's training has keys of its own, see test_train_estimator.py
+# tools that make weights have keys of their own, see test_train_estimator.py and below
 FOUND = glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True)
-SHIPPED = sorted(path for path in FOUND if os.path.basename(path) != "estimator.yml")
+OWN_KEYS = ("estimator.yml", "pretrain.yml")
+SHIPPED = sorted(path for path in FOUND if os.path.basename(path) not in OWN_KEYS)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[os.path.relpath(p, CONFIGS) for p in SHIPPED])
@@ -236,3 +238,59 @@ def test_shipped_configurations_merge_and_pass(path, tmp_path):
 def test_the_shipped_configurations_are_found():
     names = {os.path.basename(p) for p in SHIPPED}
     assert {"Base-GCL.yml", "market.yml", "msmt17.yml", "duke.yml", "pku.yml"} <= names
+
+
+# ---- tools/pretrain_generator.py
+def pretraining_cfg(*pairs: object):
+    """What the tool's defaults make of ``pairs``."""
+    cfg = get_pretraining_cfg()
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "INPUT.SIZE_TRAIN", [64, 32], *pairs])
+    return cfg
+
+
+def test_pretraining_needs_none_of_what_training_on_photographs_needs():
+    assert check_pretraining_cfg(pretraining_cfg("GCL.STRUCTURE.DIR", "/no/such/folder")) is None
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"),
+    [
+        (("GCL.PHASES", ("contrast",)), ["GCL.PHASES", "generator"]),
+        (("SEED", -1), ["SEED", "-1", "at least 0"]),
+        (("PRETRAIN.PEOPLE", 0), ["PRETRAIN.PEOPLE", "0", "at least 1"]),
+        (("PRETRAIN.WORKERS", -1), ["PRETRAIN.WORKERS", "-1", "at least 0"]),
+        (("PRETRAIN.STEPS", 0), ["PRETRAIN.STEPS", "0", "at least 1"]),
+        (("PRETRAIN.CHECKPOINT_PERIOD", 0), ["PRETRAIN.CHECKPOINT_PERIOD", "0", "at least 1"]),
+        (("PRETRAIN.PERCEPTUAL", -0.5), ["PRETRAIN.PERCEPTUAL", "-0.5", "at least 0"]),
+        (("GCL.GENERATOR.IMS_PER_BATCH", 0), ["GCL.GENERATOR.IMS_PER_BATCH", "at least 1"]),
+        (
+            ("PRETRAIN.STEPS", 10, "PRETRAIN.CHECKPOINT_PERIOD", 4),
+            ["PRETRAIN.STEPS is 10", "PRETRAIN.CHECKPOINT_PERIOD, 4", "divide"],
+        ),
+        (("PRETRAIN.OWN", 1.5), ["PRETRAIN.OWN", "1.5"]),
+        (("PRETRAIN.OWN", -0.1), ["PRETRAIN.OWN", "-0.1"]),
+        (("INPUT.SIZE_TRAIN", [66, 32]), ["GCL.GENERATOR.SIZE", "66 x 32"]),
+        (("GCL.GENERATOR.SIZE", [32, 16]), ["GCL.DISCRIMINATOR.NUM_SCALES", "set it to 2"]),
+    ],
+    ids=lambda value: str(value[:2]),
+)
+def test_a_value_that_can_not_pretrain_is_named(pairs, named):
+    with pytest.raises(ConfigError) as error:
+        check_pretraining_cfg(pretraining_cfg(*pairs))
+    message = str(error.value)
+    assert all(word in message for word in named), message
+    assert message.endswith(".") and "\n" not in message
+
+
+def test_a_gpu_that_pretraining_lacks(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="MODEL.DEVICE is cuda.*set MODEL.DEVICE cpu"):
+        check_pretraining_cfg(pretraining_cfg("MODEL.DEVICE", "cuda"))
+
+
+def test_the_shipped_pretraining_passes_and_starts_from_scratch():
+    cfg = get_pretraining_cfg()
+    cfg.merge_from_file(os.path.join(CONFIGS, "pretrain.yml"))
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu"])
+    check_pretraining_cfg(cfg)
+    assert (cfg.GCL.GENERATOR.NAME, cfg.GCL.GENERATOR.WEIGHTS) == ("AttentionViewGenerator", "")

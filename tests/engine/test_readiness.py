@@ -16,7 +16,8 @@ N, T = 32, 0.04
 
 
 class Stub(nn.Module):
-    """Stands for the model: a view's "feature map" is ``features`` (N, D) of its image."""
+    """Stands for the model: a view's "feature map" is ``features`` (N, D) of its image, its
+    code the crop plus 1."""
 
     device = torch.device("cpu")
 
@@ -26,26 +27,26 @@ class Stub(nn.Module):
         labels = torch.full((N,), -1) if labels is None else labels
         self.bank = SimpleNamespace(features=torch.eye(N), labels=labels)
         self.heads = Heads()
-        self.backbone = nn.Identity()
         self.turns = []
 
     def preprocess_image(self, batch):
         assert not self.training
         return batch["images"]
 
-    def draw(self, x, code, s_ori, s_new):
+    def code(self, x):
+        return x + 1
+
+    def draw(self, x, code, s_ori, s_new, *, see):
+        assert see and torch.equal(code, x + 1)
         self.turns.append(s_new.flatten().tolist())
         rows = x[:, 0, 0, 0].long()
-        return Views(x, x, x, self.features[rows])
+        return Views(x, x, None, self.features[rows])
 
 
 class Heads(nn.Module):
     def __init__(self):
         super().__init__()
         self.camera_norm = None
-
-    def part_code(self, x):
-        return x
 
     def pool(self, x):
         return x

@@ -15,30 +15,33 @@ H, W = 32, 16
 
 
 class Copier(nn.Module):
-    """A view is its structure, in the encoder's image space."""
+    """A view is its structure, in the encoder's image space; ``looked`` at what it was shown."""
 
-    def __init__(self, model):
+    def __init__(self, model, uses_code):
         super().__init__()
         self.mean, self.std = model.pixel_mean, model.pixel_std
+        self.uses_code, self.looked = uses_code, []
 
     def encode(self, structure):
         return structure
 
-    def decode(self, e, code):
-        assert len(e) == len(code)
+    def look(self, x, s, e, code):
+        assert torch.equal(s, e) and (code is not None) == self.uses_code
+        self.looked.append((x, s))
+        return x
+
+    def decode(self, e, x):
+        assert len(e) == len(x)
         return (255 * e - self.mean) / self.std
 
-    def forward(self, structure, code):
-        return self.decode(self.encode(structure), code)
 
-
-@pytest.fixture
-def parts(toy, tmp_path):
+@pytest.fixture(params=[True, False], ids=["code", "crop"])
+def parts(toy, tmp_path, request):
     torch.manual_seed(0)
     cfg = runs.config(tmp_path, toy, GCL__NUM_IMAGES=32)
     train_set = TrainingSet(cfg)
     model = build_model(cfg)
-    model.generator = Copier(model)
+    model.generator = Copier(model, request.param)
     return model, train_set
 
 
@@ -83,6 +86,12 @@ def test_triplet_sheet(parts):
         assert close(ori[column], s_ori[column]) and close(cycle[column], s_ori[column])
         assert any(close(s_new[column], render(train_set, i, t)) for t in range(45, 360, 45))
         assert close(new[column], s_new[column])
+    (crops, s), (views, turned) = model.generator.looked  # the cycle looks at the new view
+    for column in range(len(indices)):
+        assert close(s[column], s_ori[column]) and close(turned[column], s_new[column])
+        for seen, shown in ((crops, x), (views, new)):
+            pictures = (seen * model.pixel_std + model.pixel_mean) / 255
+            assert close(pictures[column], shown[column])
 
 
 def test_turntable_sheet(parts):
@@ -97,6 +106,10 @@ def test_turntable_sheet(parts):
         for view in range(8):
             assert close(above[1 + view], render(train_set, i, 45 * view))
             assert close(below[1 + view], above[1 + view])
+        crops, s = model.generator.looked[k]  # eight times the crop, with its own structure
+        pictures = (crops * model.pixel_std + model.pixel_mean) / 255
+        assert len(crops) == 8 and close(pictures, above[0].expand_as(pictures))
+        assert close(s, above[1][:1].expand_as(s))
 
 
 @pytest.mark.parametrize("sheet", [triplet_sheet, turntable_sheet])
@@ -117,6 +130,6 @@ def test_a_sheet_disturbs_nothing_and_is_the_same_every_time(parts, sheet, phase
 
 def test_pictures_are_between_black_and_white(parts):
     model, train_set = parts
-    model.generator.decode = lambda e, code: 1e3 * torch.randn(len(e), 3, H, W)
+    model.generator.decode = lambda e, x: 1e3 * torch.randn(len(e), 3, H, W)
     sheet = triplet_sheet(model, train_set.dataset("generator"), [0])
     assert sheet.min() == 0 and sheet.max() == 1

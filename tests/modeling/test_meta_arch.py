@@ -415,6 +415,129 @@ def test_camera_statistics_follow_originals_and_not_generated_views(tiny_cfg):
         assert model.heads.generated_norm.count[0].item() == generated
 
 
+# ---- a generator that looks at the crop itself
+ATTENTION = ("GCL.GENERATOR.NAME", "AttentionViewGenerator")
+# None of these brings E_id into the generator's loop
+SEEN_BY_NOBODY = ("ReconstructionLoss", "CycleLoss", "AdversarialLoss", "R1Penalty")
+
+
+@pytest.mark.parametrize("views", ["paper", "code"])
+@pytest.mark.parametrize(("phase", "gan", "view"), list(EXPECTED))
+def test_a_generator_without_codes_teaches_the_encoder_through_views_alone(
+    tiny_cfg, phase, gan, view, views
+):
+    """|x - x'|_1 and L_adv do not know E_id; L_feat and the view contrast look at views with it."""
+    cfg = tiny_cfg(*ATTENTION, "MODEL.LOSSES.FEATURE.VIEWS", views)
+    cfg.GCL.JOINT.GAN_GRADIENTS, cfg.GCL.JOINT.VIEW_GRADIENTS = gan, view
+    model = make_model(cfg, phase)
+    losses = model(make_batch())
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    wanted = dict(EXPECTED[phase, gan, view])
+    wanted |= {name: {G} for name in GAN if name in wanted and name != "loss_feature"}
+    assert {name: reached(model, loss) for name, loss in losses.items()} == wanted
+
+
+def passes(model: GCL) -> list[Tensor]:
+    """A list that fills with what E_id's backbone looks at."""
+    seen: list[Tensor] = []
+    model.backbone.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [
+        (SEEN_BY_NOBODY, 0),
+        ((*SEEN_BY_NOBODY, "IdentityLoss"), 1),  # x'_new
+        ((*SEEN_BY_NOBODY, "FeatureConsistencyLoss"), 3),  # x, x'_new and x''_ori
+    ],
+)
+def test_where_no_code_is_used_the_encoder_looks_at_what_a_loss_needs(tiny_cfg, names, count):
+    model = make_model(tiny_cfg(*ATTENTION, "MODEL.LOSSES.NAME", names), "generator")
+    seen = passes(model)
+    model(make_batch())
+    assert len(seen) == count
+
+
+@pytest.mark.parametrize("gan_gradients", [True, False])
+def test_a_joint_step_without_codes_looks_at_the_crops_once(tiny_cfg, gan_gradients):
+    names = ("ViewInvariantLoss", *SEEN_BY_NOBODY)
+    cfg = tiny_cfg(*ATTENTION, "MODEL.LOSSES.NAME", names, "GCL.JOINT.GAN_GRADIENTS", gan_gradients)
+    model = make_model(cfg)
+    batch, seen = make_batch(), passes(model)
+    model(batch)
+    x = model.preprocess_image(batch)
+    assert [torch.equal(images, x) for images in seen] == [True, False]  # and x'_new
+
+
+def test_losses_without_codes_against_the_equations(tiny_cfg):
+    """x''_ori is drawn of x'_new, whose structure is s_new."""
+    model = make_model(tiny_cfg(*ATTENTION), "generator")
+    batch = make_batch()
+    losses = {k: v.item() for k, v in model(batch).items()}
+    g = model.generator
+    with torch.no_grad():
+        x = model.preprocess_image(batch)
+        s_ori, s_new = batch["structure_ori"], batch["structure_new"]
+
+        def redrawn(of: Tensor, its: Tensor, s: Tensor) -> Tensor:
+            return g.decode(g.encode(s), g.look(of, its, g.encode(its)))
+
+        def c(images: Tensor) -> Tensor:
+            return model.heads.part_code(model.backbone(images))
+
+        ori, new = redrawn(x, s_ori, s_ori), redrawn(x, s_ori, s_new)
+        cycle = redrawn(new, s_new, s_ori)
+        assert not torch.allclose(cycle, redrawn(new, s_ori, s_ori), atol=1e-4)
+        feature = (c(x) - c(new)).abs().mean() + (c(x) - c(cycle)).abs().mean()
+        fakes = model.discriminator(torch.cat((ori, new, cycle)))
+        generator = sum(2 * (m - 1).square().mean() for m in fakes)
+    wanted = {
+        "loss_image": 5 * (x - ori).abs().mean(),
+        "loss_cycle": 5 * (x - cycle).abs().mean(),
+        "loss_feature": 5 * feature,
+        "loss_generator": generator,
+    }
+    for name, value in wanted.items():
+        assert losses[name] == pytest.approx(value.item(), rel=1e-4), name
+
+
+@pytest.mark.parametrize("pairs", [(), ATTENTION], ids=["code", "crop"])
+@pytest.mark.parametrize("size", [SIZE, (128, 64)])
+@torch.no_grad()
+def test_redraw_is_what_draw_has(tiny_cfg, pairs, size):
+    """Of one turn; of an unturned structure it is x'_ori. Views may be smaller than crops."""
+    cfg = tiny_cfg(*pairs, "INPUT.SIZE_TRAIN", size, "GCL.GENERATOR.SIZE", [64, 32])
+    model = make_model(cfg).eval()
+    batch = make_batch(size=size)
+    x, s_ori, s_new = (batch[k] for k in ("images", "structure_ori", "structure_new"))
+    x = model.preprocess_image({"images": x})
+    code = model.code(x)
+    assert (code is None) == (pairs == ATTENTION)
+    views = model.draw(x, code, s_ori, s_new)
+    assert views.cycle is None and views.map_new is None
+    for s, drawn in ((s_ori, views.ori), (s_new, views.new)):
+        assert drawn.shape == (4, 3, *SIZE)
+        torch.testing.assert_close(model.redraw(x, code, s_ori, s), drawn, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pairs", [(), ATTENTION], ids=["code", "crop"])
+@torch.no_grad()
+def test_draw_sees_the_new_view_where_it_is_asked_to(tiny_cfg, pairs):
+    model = make_model(tiny_cfg(*pairs)).eval()
+    batch = make_batch()
+    x, code = model.preprocess_image(batch), model.code(model.preprocess_image(batch))
+    arguments = (x, code, batch["structure_ori"], batch["structure_new"])
+    seen = passes(model)
+    views = model.draw(*arguments, see=True)
+    torch.testing.assert_close(views.map_new, model.backbone(views.new))
+    assert len(seen) == 2 and views.cycle is None
+    cycle = model.draw(*arguments, cycle=True)
+    assert cycle.cycle.shape == x.shape
+    # a part code of x'_new needs its map; G's own look at it does not
+    assert len(seen) == (2 if pairs else 3) and (cycle.map_new is None) == bool(pairs)
+
+
 # ---- memory
 @pytest.mark.parametrize("phase", ["contrast", "joint"])
 @pytest.mark.parametrize("gan_gradients", [True, False])

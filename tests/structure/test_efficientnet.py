@@ -42,6 +42,21 @@ def test_without_head_it_ends_before_the_last_convolution():
     assert torch.allclose(whole(x), after, atol=1e-6)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_the_first_stages_are_those_of_all_and_no_later_block_runs(count):
+    torch.manual_seed(0)
+    model, ran = EfficientNetLite0().eval(), []
+    x = noise(2, 3, 64, 32)
+    everything = model.stages(x)
+    for number, block in enumerate(model._blocks):
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+    first = model.stages(x, count)
+    assert [tuple(m.shape) for m in first] == [tuple(m.shape) for m in everything[:count]]
+    assert all(map(torch.equal, first, everything))
+    assert ran == list(range(sum(stage[2] for stage in STAGES[:count])))
+
+
 def test_every_block_is_there_and_repeats_are_residual():
     model = EfficientNetLite0()
     assert len(model._blocks) == sum(stage[2] for stage in STAGES) == 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,15 +14,16 @@ from gcl.data.synthetic import turns as module
 from gcl.data.synthetic.draw import photographs, structures
 from gcl.data.synthetic.files import developed, get_tailor, one_thread
 from gcl.data.synthetic.plan import VERSION
-from gcl.data.synthetic.turns import SIZE, VIEWS, Turns, draw_turns, read_turns, write_turns
+from gcl.data.synthetic.turns import VIEWS, Turns, draw_turns, read_turns, write_turns
 from gcl.structure.store import TURNS
 
 PEOPLE = 3
+SIZE = (128, 64)
 
 
 def draw(seed: int, indices) -> Turns:
     with one_thread():
-        return draw_turns(get_tailor(), seed, indices)
+        return draw_turns(SIZE, get_tailor(), seed, indices)
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +104,30 @@ def test_other_seeds_show_others_and_examples_do_too():
 def test_files_hold_the_people_beside_examples(tmp_path, monkeypatch, drawn):
     monkeypatch.setattr(module, "SHARD", 2)
     monkeypatch.setattr(shards, "BATCH", 1)
-    paths = write_turns(str(tmp_path), 3, 3)
-    names = [f"turns-v{VERSION}-3-{shard:05d}.npz" for shard in (0, 1)]
+    paths = write_turns(str(tmp_path), 3, SIZE, 3)
+    names = [f"turns-128x64-v{VERSION}-3-{shard:05d}.npz" for shard in (0, 1)]
     assert [os.path.basename(path) for path in paths] == sorted(os.listdir(tmp_path)) == names
     assert_same(Turns(*(field[:PEOPLE] for field in read_turns(paths))), drawn)
     with pytest.raises(OSError, match="is broken .*remove it"):
         examples.read_examples(paths)
 
 
+def test_sizes_have_files_of_their_own(tmp_path, monkeypatch, drawn):
+    """Of the same people: smaller pictures of the same scenes."""
+    monkeypatch.setattr(module, "SHARD", 1)
+    paths = {size: write_turns(str(tmp_path), 1, size, 3) for size in ((64, 32), (48, 32))}
+    assert len(os.listdir(tmp_path)) == 2
+    for (height, width), files in paths.items():
+        small = read_turns(files)
+        assert small.crops.shape == (1, VIEWS, height, width, 3)
+        assert small.structures.shape == (1, VIEWS, height, width)
+    half = read_turns(paths[64, 32]).crops[0].astype(float)
+    whole = drawn.crops.astype(float).reshape(PEOPLE, VIEWS, 64, 2, 32, 2, 3).mean((3, 5))
+    apart = [np.abs(half - other).mean() for other in whole]
+    assert apart[0] < min(apart[1:]) / 2
+
+
 def test_other_processes_can_draw_them():
-    """Spawned ones are told by name what to draw."""
-    assert pickle.loads(pickle.dumps(draw_turns)) is draw_turns
+    """Spawned ones are told by name what to draw, and in which size."""
+    again = pickle.loads(pickle.dumps(partial(draw_turns, SIZE)))
+    assert again.func is draw_turns and again.args == (SIZE,)
