@@ -118,6 +118,10 @@ class GeneratorTrainer(StepTrainer):
         export_weights(self.model, path, size=self.size, **made_with)
         return path
 
+    def before_epoch(self) -> None:
+        super().before_epoch()
+        self.gcl.set_phase("generator")  # R1.EVERY counts anew: checkpoints do not hold the count
+
     def losses(self) -> dict[str, Tensor]:
         gcl, batch = self.gcl, self._batch()
         x = gcl.preprocess_image({"images": batch.x})
