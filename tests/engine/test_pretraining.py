@@ -133,6 +133,24 @@ def test_a_training_on_photographs_starts_from_its_weights(straight):
     assert not written
 
 
+def test_without_its_loss_there_is_no_discriminator_in_the_weights(data, tmp_path):
+    """Who starts from them has one of their own."""
+    done = trainer(data, tmp_path, "MODEL.LOSSES.NAME", LOSSES[:1])
+    path = done.train()
+    assert {name.split(".")[0] for name in load_file(path)} == {"generator"}
+    cfg = done.cfg.clone()
+    cfg.defrost()
+    models = []
+    for cfg.GCL.GENERATOR.WEIGHTS in ("", path):
+        torch.manual_seed(5)
+        models.append(build_model(cfg).state_dict())
+    fresh, loaded = models
+    written = load_file(path)
+    for name, value in loaded.items():
+        wanted = written[name].to(value.dtype) if name in written else fresh[name]
+        assert torch.equal(value, wanted), name
+
+
 def test_it_repeats_bit_for_bit(straight, tmp_path):
     done, path = straight
     torch.manual_seed(99)  # chance was elsewhere
