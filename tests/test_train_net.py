@@ -69,7 +69,9 @@ def test_trailing_pairs_are_the_configuration_of_the_run(trained):
 def test_eval_only_repeats_the_last_table(trained, data, tmp_path):
     out, printed = trained
     weights = ["MODEL.WEIGHTS", str(out / "model_final.pth")]
-    result = train_net(data, "--eval-only", *runs.options(tmp_path, data), *weights)
+    gone = ("GCL.GENERATOR.WEIGHTS", tmp_path / "gone")  # what the generator once started from
+    pairs = runs.options(tmp_path, data)
+    result = train_net(data, "--eval-only", *pairs, *weights, *map(str, gone))
     assert tables(result.stdout) == tables(printed)[-1:]
 
 

@@ -34,6 +34,8 @@ def load_config(args):
     """The configuration of the command line, checked and frozen."""
     cfg = read_config(args.config_file, args.opts)
     check_gcl_config(cfg, training=not args.eval_only)
+    if args.eval_only:
+        cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
     cfg.freeze()
     return cfg
 
