@@ -71,6 +71,8 @@ def add_gcl_config(cfg: CN) -> None:
     # What E_str, G and D start from: "" (scratch), "packaged" (an AttentionViewGenerator of WIDTH
     # 16 for views of 64 x 32) or a file of tools/pretrain_generator.py.
     cfg.GCL.GENERATOR.WEIGHTS = ""
+    # Modules of E_str and G, by the beginnings of their names, that do not learn.
+    cfg.GCL.GENERATOR.FREEZE_LAYERS = ()
     # Height and width at which views are drawn, resized for E_id; (0, 0): INPUT.SIZE_TRAIN
     cfg.GCL.GENERATOR.SIZE = [0, 0]
     cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c
@@ -98,6 +100,8 @@ def add_gcl_config(cfg: CN) -> None:
     # E_id: SOLVER.OPT, BASE_LR, STEPS (counted in this phase).
     cfg.GCL.JOINT = CN()
     cfg.GCL.JOINT.EPOCHS = 20
+    # E_str, G and D go on learning from L_gan. False: they draw and stay as they are.
+    cfg.GCL.JOINT.TRAIN_GENERATOR = True
     # E_id also receives the gradients of L_gan [released code]
     cfg.GCL.JOINT.GAN_GRADIENTS = True
     # E_str and G also receive the gradients of the view-invariant loss, through E_id [paper]

@@ -28,7 +28,7 @@ from gcl.losses import (
 
 from .layers import untracked
 from .memory import MemoryBank
-from .pretrained import load_pretrained
+from .pretrained import freeze_layers, load_pretrained
 
 
 class Views(NamedTuple):
@@ -79,6 +79,7 @@ class GCL(nn.Module):
         pixel_mean: list[float],
         pixel_std: list[float],
         losses,
+        train_generator: bool,
         gan_gradients: bool,
         view_gradients: bool,
         swap_backgrounds: bool,
@@ -91,6 +92,7 @@ class GCL(nn.Module):
         self.discriminator = discriminator
         self.bank = bank
         self.losses = losses
+        self.train_generator = train_generator
         self.gan_gradients = gan_gradients
         self.view_gradients = view_gradients
         self.swap_backgrounds = swap_backgrounds
@@ -114,6 +116,7 @@ class GCL(nn.Module):
             generator = REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
             discriminator = REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
             load_pretrained(generator, discriminator, cfg)
+            freeze_layers(generator, cfg.GCL.GENERATOR.FREEZE_LAYERS)
         return {
             "backbone": build_backbone(cfg),
             "heads": heads,
@@ -123,6 +126,7 @@ class GCL(nn.Module):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "losses": cfg.MODEL.LOSSES,
+            "train_generator": cfg.GCL.JOINT.TRAIN_GENERATOR,
             "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
             "view_gradients": cfg.GCL.JOINT.VIEW_GRADIENTS,
             "swap_backgrounds": cfg.GCL.JOINT.SWAP_BACKGROUNDS,
@@ -256,6 +260,10 @@ class GCL(nn.Module):
         indices = self._take_labels(batch)
         x = self.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
+        if joint and not self.train_generator:
+            with torch.no_grad(), untracked(self.backbone):
+                new = self.redraw(x, self.code(x), s_ori, s_new)
+            return self._contrast_losses(batch, indices, x, None, new, None)
         map_x = code = None
         if self.generator.uses_code or gan_trains_encoder or feature:
             map_x = self._look_at_crops(x, gan_trains_encoder)
@@ -273,7 +281,8 @@ class GCL(nn.Module):
         )
         losses = self._gan_losses(x, code, views, gan_trains_encoder)
         if joint:
-            losses |= self._contrast_losses(batch, indices, x, map_x, views, gan_trains_encoder)
+            map_x = map_x if gan_trains_encoder else None
+            losses |= self._contrast_losses(batch, indices, x, map_x, views.new, views.map_new)
         elif identity:
             f_new = self.heads(views.map_new, camids=batch["camids"], generated=True)
             own = own_view_loss(
@@ -292,25 +301,30 @@ class GCL(nn.Module):
         indices: Tensor,
         x: Tensor,
         map_x: Tensor | None,
-        views: Views,
-        gan_trains_encoder: bool,
+        view: Tensor,
+        map_view: Tensor | None,
     ) -> dict[str, Tensor]:
-        """The view-invariant loss of phase 3."""
+        """The view-invariant loss of phase 3.
+
+        Args:
+            view: x'_new.
+            map_x, map_view: of both, E_id's last map with its parameters in the graph, if there is
+                one already.
+        """
         options = self.losses.VIEW
         if "images_aug" in batch:
             map_x = self.backbone(self.preprocess_image(batch, "images_aug"))
-        elif not gan_trains_encoder:  # not seen, or without E_id's parameters in the graph
+        elif map_x is None:
             map_x = self.backbone(x)
         f = self._embed(map_x, batch, indices)
-        map_new = views.map_new
-        in_graph = gan_trains_encoder and self.view_gradients and not self.swap_backgrounds
+        in_graph = self.gan_gradients and self.view_gradients and not self.swap_backgrounds
         with untracked(self.backbone, self.heads):
-            if map_new is None or not in_graph:
-                new = views.new if self.view_gradients else views.new.detach()
+            if map_view is None or not in_graph:
+                view = view if self.view_gradients else view.detach()
                 if self.swap_backgrounds:
-                    new = swap_backgrounds(new, batch["structure_new"].to(self.device))
-                map_new = self.backbone(self.resize(new, x.shape[-2:]))
-            f_new = self.heads(map_new, camids=batch["camids"], generated=True)
+                    view = swap_backgrounds(view, batch["structure_new"].to(self.device))
+                map_view = self.backbone(self.resize(view, x.shape[-2:]))
+            f_new = self.heads(map_view, camids=batch["camids"], generated=True)
         # views that are not trusted must not serve as the originals' negatives either
         negatives = options.NEGATIVES if self.view_weight == 1 else "own"
         own, new, ori = view_invariant_loss(

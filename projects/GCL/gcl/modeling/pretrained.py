@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors
@@ -59,3 +60,21 @@ def load_pretrained(generator: nn.Module, discriminator: nn.Module, cfg) -> None
             *size,
             *generator_size(cfg),
         )
+
+
+def freeze_layers(generator: nn.Module, prefixes: Sequence[str]) -> None:
+    """Parameters whose names begin with one of ``prefixes`` do not learn.
+
+    Raises:
+        ConfigError: none begins with one of them.
+    """
+    for prefix in prefixes:
+        found = [p for name, p in generator.named_parameters() if name.startswith(prefix)]
+        if not found:
+            modules = ", ".join(name for name, _ in generator.named_children())
+            raise ConfigError(
+                f"GCL.GENERATOR.FREEZE_LAYERS names {prefix!r}, which {type(generator).__name__}"
+                f" does not have: it has {modules}."
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
