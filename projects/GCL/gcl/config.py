@@ -108,6 +108,9 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT.VIEW_GRADIENTS = True
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
+    # Share of the views that E_id learns from that are no drawings, but the crops themselves, at
+    # the views' resolution: nothing is lost in them, and nothing is turned.
+    cfg.GCL.JOINT.UNTURNED = 0.0
     # Draw each view that E_id learns from on another view's background, by the structure's outline.
     # Backgrounds tell cameras apart; views on their own background teach E_id that they matter.
     cfg.GCL.JOINT.SWAP_BACKGROUNDS = False
@@ -254,6 +257,10 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     _require(
         0 <= gcl.JOINT.VIEW_WEIGHT <= 1,
         f"GCL.JOINT.VIEW_WEIGHT is {gcl.JOINT.VIEW_WEIGHT}: it must be in [0, 1].",
+    )
+    _require(
+        0 <= gcl.JOINT.UNTURNED <= 1,
+        f"GCL.JOINT.UNTURNED is {gcl.JOINT.UNTURNED}: a share of the views must be in [0, 1].",
     )
     _require(
         0 <= gcl.MEMORY.ALPHA < 1,

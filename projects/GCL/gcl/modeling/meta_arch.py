@@ -82,6 +82,7 @@ class GCL(nn.Module):
         train_generator: bool,
         gan_gradients: bool,
         view_gradients: bool,
+        unturned: float,
         swap_backgrounds: bool,
         freeze_bn: bool,
     ) -> None:
@@ -95,6 +96,7 @@ class GCL(nn.Module):
         self.train_generator = train_generator
         self.gan_gradients = gan_gradients
         self.view_gradients = view_gradients
+        self.unturned = unturned
         self.swap_backgrounds = swap_backgrounds
         self.freeze_bn = freeze_bn
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), False)
@@ -129,6 +131,7 @@ class GCL(nn.Module):
             "train_generator": cfg.GCL.JOINT.TRAIN_GENERATOR,
             "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
             "view_gradients": cfg.GCL.JOINT.VIEW_GRADIENTS,
+            "unturned": cfg.GCL.JOINT.UNTURNED,
             "swap_backgrounds": cfg.GCL.JOINT.SWAP_BACKGROUNDS,
             "freeze_bn": cfg.GCL.FREEZE_BN,
         }
@@ -317,12 +320,13 @@ class GCL(nn.Module):
         elif map_x is None:
             map_x = self.backbone(x)
         f = self._embed(map_x, batch, indices)
-        in_graph = self.gan_gradients and self.view_gradients and not self.swap_backgrounds
+        changed = self.swap_backgrounds or self.unturned > 0
+        in_graph = self.gan_gradients and self.view_gradients and not changed
         with untracked(self.backbone, self.heads):
             if map_view is None or not in_graph:
                 view = view if self.view_gradients else view.detach()
-                if self.swap_backgrounds:
-                    view = swap_backgrounds(view, batch["structure_new"].to(self.device))
+                if changed:
+                    view = self._changed(view, x, batch)
                 map_view = self.backbone(self.resize(view, x.shape[-2:]))
             f_new = self.heads(map_view, camids=batch["camids"], generated=True)
         # views that are not trusted must not serve as the originals' negatives either
@@ -342,6 +346,16 @@ class GCL(nn.Module):
             "loss_view_new": options.SCALE * self.view_weight * new,
             "loss_view_ori": options.SCALE * ori,
         }
+
+    def _changed(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Views for E_id to learn from: some are the crops as they are, and all on another's
+        background, as GCL.JOINT has it."""
+        ori, new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
+        unturned = (torch.rand(len(x), device=x.device) < self.unturned)[:, None, None, None]
+        view = torch.where(unturned, self.resize(x, view.shape[-2:]), view)
+        if self.swap_backgrounds:
+            view = swap_backgrounds(view, torch.where(unturned, ori, new))
+        return view
 
     def _gan_losses(
         self, x: Tensor, code: Tensor | None, views: Views, train_encoder: bool
