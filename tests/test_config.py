@@ -11,7 +11,14 @@ import torch
 from fastreid.config import get_cfg
 
 from gcl import ConfigError, add_gcl_config, check_gcl_config
-from gcl.config import LOSSES, PHASES, check_pretraining_cfg, generator_size
+from gcl.config import (
+    LOSSES,
+    PHASES,
+    PRETRAINING_LOSSES,
+    check_pretraining_cfg,
+    generator_size,
+)
+from gcl.engine.command_line import merge_config
 from gcl.engine.pretraining import get_pretraining_cfg
 
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "projects", "GCL", "configs")
@@ -218,7 +225,7 @@ def test_every_key_has_a_comment_or_stands_with_its_group():
 
 # tools that make weights have keys of their own, see test_train_estimator.py and below
 FOUND = glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True)
-OWN_KEYS = ("estimator.yml", "pretrain.yml")
+OWN_KEYS = ("estimator.yml", "pretrain.yml", "pretrain_r50.yml")
 SHIPPED = sorted(path for path in FOUND if os.path.basename(path) not in OWN_KEYS)
 
 
@@ -241,6 +248,9 @@ def test_the_shipped_configurations_are_found():
 
 
 # ---- tools/pretrain_generator.py
+NAME = "MODEL.LOSSES.NAME"
+
+
 def pretraining_cfg(*pairs: object):
     """What the tool's defaults make of ``pairs``."""
     cfg = get_pretraining_cfg()
@@ -271,6 +281,14 @@ def test_pretraining_needs_none_of_what_training_on_photographs_needs():
         (("PRETRAIN.OWN", -0.1), ["PRETRAIN.OWN", "-0.1"]),
         (("INPUT.SIZE_TRAIN", [66, 32]), ["GCL.GENERATOR.SIZE", "66 x 32"]),
         (("GCL.GENERATOR.SIZE", [32, 16]), ["GCL.DISCRIMINATOR.NUM_SCALES", "set it to 2"]),
+        (
+            (NAME, ("CycleLoss", "AdversarialLoss", "L2")),
+            [f"{NAME} contains 'CycleLoss', 'L2',", "does not know", *PRETRAINING_LOSSES],
+        ),
+        (
+            (NAME, ("ReconstructionLoss", "R1Penalty")),
+            [f"{NAME} has R1Penalty without AdversarialLoss", "take R1Penalty out"],
+        ),
     ],
     ids=lambda value: str(value[:2]),
 )
@@ -282,15 +300,28 @@ def test_a_value_that_can_not_pretrain_is_named(pairs, named):
     assert message.endswith(".") and "\n" not in message
 
 
+@pytest.mark.parametrize("names", [(), *(PRETRAINING_LOSSES[:n] for n in (1, 2, 3))])
+def test_losses_that_pretraining_knows_pass(names):
+    assert check_pretraining_cfg(pretraining_cfg(NAME, names)) is None
+
+
+@pytest.mark.parametrize("key", ["PRETRAIN.OWN", "PRETRAIN.PERCEPTUAL", "PRETRAIN.LR"])
+def test_a_whole_number_for_a_fraction_is_told_with_its_key(key):
+    """The configuration's own rule: 1.0, not 1."""
+    with pytest.raises(ConfigError, match="Type mismatch.*float.*int.*config key: " + key):
+        merge_config(get_pretraining_cfg(), "", [key, "1"])
+
+
 def test_a_gpu_that_pretraining_lacks(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="MODEL.DEVICE is cuda.*set MODEL.DEVICE cpu"):
         check_pretraining_cfg(pretraining_cfg("MODEL.DEVICE", "cuda"))
 
 
-def test_the_shipped_pretraining_passes_and_starts_from_scratch():
+@pytest.mark.parametrize("name", ["pretrain.yml", "pretrain_r50.yml"])
+def test_the_shipped_pretraining_passes_and_starts_from_scratch(name):
     cfg = get_pretraining_cfg()
-    cfg.merge_from_file(os.path.join(CONFIGS, "pretrain.yml"))
+    cfg.merge_from_file(os.path.join(CONFIGS, name))
     cfg.merge_from_list(["MODEL.DEVICE", "cpu"])
     check_pretraining_cfg(cfg)
     assert (cfg.GCL.GENERATOR.NAME, cfg.GCL.GENERATOR.WEIGHTS) == ("AttentionViewGenerator", "")

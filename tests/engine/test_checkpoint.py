@@ -127,6 +127,52 @@ def test_a_seed_drawn_by_the_run_is_kept(toy, tmp_path):
     assert_finished_alike(out, whole)
 
 
+STAYS = {
+    "GCL__PHASES": ("generator", "joint"),
+    "GCL__GENERATOR__CODE_NORM": True,
+    "GCL__GENERATOR__FREEZE_LAYERS": ("structure", "blocks.0"),
+    "GCL__JOINT__TRAIN_GENERATOR": False,
+}
+
+
+@pytest.fixture(scope="module")
+def stays(toy, tmp_path_factory):
+    """A run, epochs 0 and 1 generator, 2 and 3 joint, with layers and then a generator that stay as
+    they are."""
+    out = tmp_path_factory.mktemp("stays")
+    with runs.place(toy):
+        runs.train(out, toy, **STAYS)
+    return out
+
+
+def test_what_is_to_stay_stays_and_the_rest_moves(stays):
+    first, second, third, last = (
+        {k: v for k, v in runs.load(stays / name)["model"].items() if k.startswith(("g", "d"))}
+        for name in ("model_0000.pth", "model_0001.pth", "model_0002.pth", "model_final.pth")
+    )
+    frozen = {k for k in first if k.startswith(("generator.structure.", "generator.blocks.0."))}
+    weights = {k for k in first if "code_norm" not in k}
+    assert frozen and weights - frozen
+
+    def moved(a, b):
+        return {k for k in a if not torch.equal(a[k], b[k])}
+
+    assert moved(first, second) == set(first) - frozen
+    statistics = {f"generator.code_norm.{name}" for name in ("count", "sum", "square")}
+    assert moved(second, third) == moved(third, last) == statistics
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_resumed_with_what_stays(toy, stays, tmp_path, epoch):
+    out = tmp_path / "run"
+    stopped_after(stays, out, epoch)
+    trainer = runs.train(out, toy, resume=True, **STAYS)
+    assert trainer.start_epoch == epoch + 1
+    frozen = {n for n, p in trainer.gcl.generator.named_parameters() if not p.requires_grad}
+    assert {name.split(".")[0] for name in frozen} == {"structure", "blocks"}
+    assert_finished_alike(out, stays)
+
+
 def test_a_finished_run_has_nothing_to_resume(toy, finished, tmp_path):
     out = tmp_path / "run"
     out.mkdir()

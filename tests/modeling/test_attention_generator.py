@@ -56,18 +56,19 @@ def at(layer: nn.Conv2d, vector: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("width", [8, HEADS * KEY_DIM, 96], ids="looks of {} channels".format)
 @pytest.mark.parametrize(("view_size", "crop_size"), [((3, 2), (3, 2)), ((4, 3), (2, 5))])
-def test_attention_is_the_formula_place_by_place(view_size, crop_size):
+def test_attention_is_the_formula_place_by_place(width, view_size, crop_size):
     """softmax(q k / sqrt(d)) v in each head; the heads side by side, and a last convolution."""
     torch.manual_seed(0)
-    attention = CrossAttention(8, 5)
+    attention = CrossAttention(width, 5)
     for layer in attention.children():  # so that it matters where they look
         layer.weight.mul_(3)
-    shapes = ((8, *view_size), (5, *crop_size), (8, *crop_size))
+    shapes = ((width, *view_size), (5, *crop_size), (width, *crop_size))
     target, keys, looks = (draw(2, *shape, seed=i) for i, shape in enumerate(shapes))
     found = attention(target, keys, looks)
     assert found.shape == target.shape
-    placed, placed_keys, d = with_place(target), with_place(keys), 8 // HEADS
+    placed, placed_keys, d = with_place(target), with_place(keys), width // HEADS
     places = [(i, j) for i in range(crop_size[0]) for j in range(crop_size[1])]
     sharpest = 0.0
     for b in range(2):

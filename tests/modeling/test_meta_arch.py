@@ -470,6 +470,147 @@ def test_a_joint_step_without_codes_looks_at_the_crops_once(tiny_cfg, gan_gradie
     assert [torch.equal(images, x) for images in seen] == [True, False]  # and x'_new
 
 
+# ---- a generator that draws in the joint phase and does not learn
+STAYS = ("GCL.JOINT.TRAIN_GENERATOR", False)
+BOTH = pytest.mark.parametrize(
+    "name", ["ViewGenerator", "AttentionViewGenerator"], ids=["code", "crop"]
+)
+
+
+def drawing(model: GCL) -> dict[str, Tensor]:
+    """State of E_str, G and D."""
+    parts = nn.ModuleDict({G: model.generator, D: model.discriminator})
+    return {name: value.clone() for name, value in parts.state_dict().items()}
+
+
+@BOTH
+@pytest.mark.parametrize("gan", [True, False])
+@pytest.mark.parametrize("swap", [True, False])
+@pytest.mark.parametrize("augmented", [True, False])
+def test_views_of_a_generator_that_stays_teach_what_those_of_one_that_learns_do(
+    tiny_cfg, name, gan, swap, augmented
+):
+    """Values and gradients of E_id, in the first step, where both draw the same."""
+    found = []
+    for trains in (True, False):
+        cfg = tiny_cfg("GCL.GENERATOR.NAME", name, "GCL.GENERATOR.CODE_NORM", True)
+        node = cfg.GCL.JOINT
+        node.VIEW_GRADIENTS, node.GAN_GRADIENTS, node.SWAP_BACKGROUNDS = False, gan, swap
+        node.TRAIN_GENERATOR = trains
+        model, batch = make_model(cfg), make_batch()
+        if augmented:
+            batch["images_aug"] = make_batch(7)["images"]
+        losses = model(batch)
+        if not trains:
+            assert tuple(losses) == CONTRAST
+        losses = {k: losses[k] for k in CONTRAST}
+        found.append((losses, gradients(model, sum(losses.values()))))
+    (wanted, slopes), (losses, ours) = found
+    assert {n.split(".")[0] for n in ours} == {E, H}
+    for key, loss in losses.items():
+        torch.testing.assert_close(loss, wanted[key], rtol=1e-4, atol=1e-5)
+    assert ours.keys() == slopes.keys()
+    for key, slope in ours.items():
+        torch.testing.assert_close(slope, slopes[key], rtol=1e-3, atol=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("view", [True, False])
+def test_each_view_loss_alone_reaches_the_encoder_alone(tiny_cfg, name, view):
+    """Whatever the other switches say: nothing of L_gan is left that could flow."""
+    cfg = tiny_cfg(*STAYS, "GCL.GENERATOR.NAME", name, "GCL.JOINT.VIEW_GRADIENTS", view)
+    model = make_model(cfg)
+    losses = model(make_batch())
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    assert {k: reached(model, loss) for k, loss in losses.items()} == dict.fromkeys(
+        CONTRAST, {E, H}
+    )
+
+
+@BOTH
+def test_steps_of_one_optimizer_over_all_move_the_encoder_alone(tiny_cfg, name):
+    """Weight decay and momentum neither; of the generator the norm of part codes follows E_id."""
+    model = make_model(
+        tiny_cfg(*STAYS, "GCL.GENERATOR.NAME", name, "GCL.GENERATOR.CODE_NORM", True)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    parts, bank = drawing(model), state_of_bank(model)
+    for seed in range(2):
+        optimizer.zero_grad()
+        sum(model(make_batch(seed)).values()).backward()
+        learning = {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None}
+        assert learning == {E, H}
+        optimizer.step()
+        model.update_memory()
+    for key, value in drawing(model).items():
+        assert torch.equal(value, parts[key]) != ("code_norm" in key), key
+    moved = {n.split(".")[0] for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {E, H}
+    assert not torch.equal(model.bank.features, bank[0])
+
+
+@BOTH
+@pytest.mark.parametrize("augmented", [True, False])
+def test_statistics_follow_the_originals_where_the_generator_stays(tiny_cfg, name, augmented):
+    """E_id's those of what it learns from, once; the part codes' those of the crops."""
+    pairs = ("GCL.GENERATOR.NAME", name, "GCL.GENERATOR.CODE_NORM", True, "GCL.CAMERA_NORM", True)
+    cfg = tiny_cfg(*STAYS, *pairs)
+    model, alone, batch = make_model(cfg), make_model(cfg), make_batch()
+    if augmented:
+        batch["images_aug"] = make_batch(7)["images"]
+    with torch.no_grad():
+        looks = make_model(cfg)
+        code = looks.heads.part_code(looks.backbone(looks.preprocess_image(batch)))
+    model(batch)
+    x = alone.preprocess_image(batch, "images_aug" if augmented else "images")
+    alone.heads(alone.backbone(x), camids=batch["camids"])
+    for a, b in zip(model.modules(), alone.modules(), strict=True):
+        if isinstance(a, nn.modules.batchnorm._BatchNorm):
+            torch.testing.assert_close(a.running_mean, b.running_mean)
+            torch.testing.assert_close(a.running_var, b.running_var)
+    torch.testing.assert_close(model.heads.camera_norm.sum, alone.heads.camera_norm.sum)
+    assert model.heads.generated_norm.count[0].item() == 4
+    if model.generator.uses_code:
+        norm = model.generator.code_norm
+        assert norm.count.item() == 16
+        torch.testing.assert_close(norm.sum[0] / 16, code.mean((0, 1)), rtol=1e-4, atol=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("augmented", [True, False])
+def test_what_the_encoder_looks_at_where_the_generator_stays(tiny_cfg, name, augmented):
+    """For part codes the crops, then what it learns from and x'_new, whatever L_gan would need."""
+    model = make_model(tiny_cfg(*STAYS, "GCL.GENERATOR.NAME", name))
+    batch, learnt = make_batch(), "images"
+    if augmented:
+        batch["images_aug"], learnt = make_batch(7)["images"], "images_aug"
+    judged = []
+    model.discriminator.register_forward_pre_hook(lambda *_: judged.append(1))
+    seen = passes(model)
+    model(batch)
+    x = model.preprocess_image(batch)
+    wanted = [x] if model.generator.uses_code else []
+    wanted.append(model.preprocess_image(batch, learnt))
+    assert len(seen) == len(wanted) + 1 and judged == []
+    assert all(map(torch.equal, seen, wanted))
+    assert not any(torch.equal(seen[-1], images) for images in wanted)
+
+
+@pytest.mark.parametrize("phase", ["contrast", "generator"])
+def test_other_phases_know_nothing_of_a_generator_that_stays(tiny_cfg, phase):
+    values = []
+    for pairs in ((), STAYS):
+        model = make_model(tiny_cfg(*pairs), phase)
+        losses = model(make_batch())
+        values.append(
+            ({k: v.item() for k, v in losses.items()}, gradients(model, sum(losses.values())))
+        )
+    (losses, slopes), (others, theirs) = values
+    assert losses == others and slopes.keys() == theirs.keys()
+    assert all(torch.equal(slope, theirs[key]) for key, slope in slopes.items())
+
+
 def test_losses_without_codes_against_the_equations(tiny_cfg):
     """x''_ori is drawn of x'_new, whose structure is s_new."""
     model = make_model(tiny_cfg(*ATTENTION), "generator")

@@ -140,6 +140,95 @@ def test_another_size_of_views_is_a_warning(make, weights, caplog):
     assert model.generator is not None
 
 
+# ---- GCL.GENERATOR.FREEZE_LAYERS
+LAYERS = "GCL.GENERATOR.FREEZE_LAYERS"
+SEVERAL = [  # a whole module, one in a list, and all whose names begin alike
+    (NAMES[0], ("structure", "blocks.1."), ("structure.", "blocks.1.")),
+    (NAMES[1], ("search.0", "see"), ("search.0.", "see_half.", "see_quarter.")),
+]
+
+
+def frozen(model: nn.Module) -> set[str]:
+    return {name for name, p in drawing_part(model).named_parameters() if not p.requires_grad}
+
+
+def batch_of(model: nn.Module) -> dict:
+    torch.manual_seed(3)
+    return {
+        "images": 255 * torch.rand(4, 3, 64, 32),
+        "targets": torch.full((4,), -1),
+        "camids": torch.zeros(4, dtype=torch.long),
+        "indices": torch.arange(4),
+        "structure_ori": torch.rand(4, 1, 64, 32),
+        "structure_new": torch.rand(4, 1, 64, 32),
+    }
+
+
+@pytest.mark.parametrize(("name", "prefixes", "modules"), SEVERAL)
+def test_the_named_layers_stay_and_all_others_learn(make, name, prefixes, modules):
+    """An optimizer of everything, with momentum and weight decay; in the phase generator."""
+    model = make(1, "GCL.GENERATOR.NAME", name, LAYERS, prefixes)
+    model.bank.fill(torch.randn(8, model.heads.embedding_dim))
+    model.bank.labels.copy_(torch.arange(8))
+    parts = dict(drawing_part(model).named_parameters())
+    wanted = {k for k in parts if k.startswith(tuple(f"generator.{m}" for m in modules))}
+    assert all(any(k.startswith(f"generator.{m}") for k in wanted) for m in modules)
+    assert frozen(model) == wanted
+    model.train()
+    model.set_phase("generator")
+    before = {k: p.detach().clone() for k, p in parts.items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        sum(model(batch_of(model)).values()).backward()
+        optimizer.step()
+    assert {k for k, p in parts.items() if torch.equal(p, before[k])} == wanted
+
+
+@pytest.mark.parametrize(("name", "prefixes", "modules"), SEVERAL)
+def test_no_phase_unfreezes_them(make, name, prefixes, modules):
+    model = make(1, "GCL.GENERATOR.NAME", name, LAYERS, prefixes)
+    wanted = frozen(model)
+    assert wanted
+    for phase in ("generator", "joint", "contrast", "generator", "joint"):
+        model.train()
+        model.set_phase(phase)
+        assert frozen(model) == wanted
+    model.eval().train()
+    assert frozen(model) == wanted
+
+
+def test_nothing_is_frozen_where_nothing_is_named(make):
+    assert frozen(make(1)) == set()
+
+
+def test_frozen_layers_are_loaded_like_all_others(make, weights):
+    model = make(2, KEY, weights, LAYERS, ("structure",))
+    plain = make(2, KEY, weights)
+    found, wanted = drawing_part(model).state_dict(), drawing_part(plain).state_dict()
+    assert found.keys() == wanted.keys() and frozen(model)
+    assert all(torch.equal(found[key], wanted[key]) for key in found)
+
+
+def test_frozen_layers_need_a_generator(make):
+    assert make(1, "GCL.PHASES", ("contrast",), LAYERS, ("nothing",)).generator is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("prefixes", [("strukture",), ("structure", "generator.structure")])
+def test_layers_that_there_are_not_are_named_with_the_choices(make, name, prefixes):
+    with pytest.raises(ConfigError) as error:
+        make(1, "GCL.GENERATOR.NAME", name, LAYERS, prefixes)
+    message = str(error.value)
+    assert message.startswith(f"{LAYERS} names {prefixes[-1]!r}, which {name} does not have")
+    assert message.endswith(".") and "\n" not in message
+    choices = message.partition("it has ")[2].rstrip(".").split(", ")
+    for choice in choices:  # none that would be refused in turn
+        assert frozen(make(1, "GCL.GENERATOR.NAME", name, LAYERS, (choice,)))
+    every = make(1, "GCL.GENERATOR.NAME", name).generator.named_parameters()
+    assert {parameter.split(".")[0] for parameter, _ in every} == {*choices}
+
+
 @pytest.mark.skipif(not PACKAGED.exists(), reason="no weights are packaged yet")
 def test_the_packaged_weights_fit_what_they_are_for(caplog):
     assert os.path.getsize(PACKAGED) < 25e6

@@ -18,6 +18,7 @@ LOSSES = (
     "R1Penalty",
     "IdentityLoss",
 )
+PRETRAINING_LOSSES = ("ReconstructionLoss", "AdversarialLoss", "R1Penalty")
 
 
 class ConfigError(ValueError):
@@ -100,7 +101,8 @@ def add_gcl_config(cfg: CN) -> None:
     # E_id: SOLVER.OPT, BASE_LR, STEPS (counted in this phase).
     cfg.GCL.JOINT = CN()
     cfg.GCL.JOINT.EPOCHS = 20
-    # E_str, G and D go on learning from L_gan. False: they draw and stay as they are.
+    # E_str, G and D go on learning from L_gan. False: they draw, and of them only the statistics of
+    # CODE_NORM move.
     cfg.GCL.JOINT.TRAIN_GENERATOR = True
     # E_id also receives the gradients of L_gan [released code]
     cfg.GCL.JOINT.GAN_GRADIENTS = True
@@ -323,6 +325,18 @@ def check_pretraining_cfg(cfg: CN) -> None:
     node = cfg.PRETRAIN
     _check_device(cfg)
     _require("generator" in cfg.GCL.PHASES, "GCL.PHASES must contain generator to pre-train one.")
+    names = cfg.MODEL.LOSSES.NAME
+    unknown = [repr(name) for name in names if name not in PRETRAINING_LOSSES]
+    _require(
+        not unknown,
+        f"MODEL.LOSSES.NAME contains {', '.join(unknown)}, which pre-training does not know:"
+        f" choose from {', '.join(PRETRAINING_LOSSES)}.",
+    )
+    _require(
+        "R1Penalty" not in names or "AdversarialLoss" in names,
+        "MODEL.LOSSES.NAME has R1Penalty without AdversarialLoss, without which there is no"
+        " discriminator to penalise: add AdversarialLoss or take R1Penalty out.",
+    )
     for key, value, least in (
         ("SEED", cfg.SEED, 0),
         ("PRETRAIN.PEOPLE", node.PEOPLE, 1),

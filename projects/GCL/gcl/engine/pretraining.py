@@ -42,12 +42,13 @@ def get_pretraining_cfg() -> CN:
     """Every key of tools/pretrain_generator.py: those of GCL, and PRETRAIN.
 
     Of the former count MODEL (the encoder, where the generator needs one; the losses
-    AdversarialLoss and R1Penalty), INPUT.SIZE_TRAIN, GCL.GENERATOR, GCL.DISCRIMINATOR, SEED and
-    OUTPUT_DIR.
+    AdversarialLoss and R1Penalty, beside the ReconstructionLoss that there always is),
+    INPUT.SIZE_TRAIN, GCL.GENERATOR, GCL.DISCRIMINATOR, SEED and OUTPUT_DIR.
     """
     cfg = get_cfg()
     add_gcl_config(cfg)
     cfg.SEED = 0
+    cfg.MODEL.LOSSES.NAME = ("ReconstructionLoss",)
     cfg.PRETRAIN = CN()
     # Where the drawn people are kept; a folder can serve several trainings.
     cfg.PRETRAIN.DATA = "logs/generator/turns"

@@ -67,7 +67,10 @@ class CrossAttention(nn.Module):
                 self.value(looks),
             )
         )
-        found = F.scaled_dot_product_attention(query, key, value)
+        # kernels that do not hold all h w x h w weights at once want one width of all three
+        if wider := max(value.shape[-1] - KEY_DIM, 0):
+            query, key = F.pad(query, (0, wider)), F.pad(key, (0, wider))
+        found = F.scaled_dot_product_attention(query, key, value, scale=KEY_DIM**-0.5)
         return self.out(found.transpose(2, 3).flatten(1, 2).unflatten(2, view.shape[-2:]))
 
 

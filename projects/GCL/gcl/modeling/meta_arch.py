@@ -265,7 +265,10 @@ class GCL(nn.Module):
         s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
         if joint and not self.train_generator:
             with torch.no_grad(), untracked(self.backbone):
-                new = self.redraw(x, self.code(x), s_ori, s_new)
+                code = self.code(x)
+                if code is not None:
+                    self.generator.follow(code)
+                new = self.redraw(x, code, s_ori, s_new)
             return self._contrast_losses(batch, indices, x, None, new, None)
         map_x = code = None
         if self.generator.uses_code or gan_trains_encoder or feature:
