@@ -15,7 +15,7 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "projects/GCL"},
     packages=find_packages("projects/GCL", include=["gcl", "gcl.*"]),
-    package_data={"gcl.structure.estimate": ["weights/*"]},
+    package_data={"gcl.modeling": ["weights/*"], "gcl.structure.estimate": ["weights/*"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",

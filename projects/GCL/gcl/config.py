@@ -221,8 +221,9 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             " teach E_id nothing: add it or take these phases out of GCL.PHASES.",
         )
     if generative:
+        learns = "generator" in gcl.PHASES or gcl.JOINT.TRAIN_GENERATOR
         _require(
-            "ReconstructionLoss" in losses.NAME or "AdversarialLoss" in losses.NAME,
+            not learns or "ReconstructionLoss" in losses.NAME or "AdversarialLoss" in losses.NAME,
             "MODEL.LOSSES.NAME has neither ReconstructionLoss nor AdversarialLoss:"
             " the phases generator and joint need at least one of them.",
         )
