@@ -116,6 +116,17 @@ CHOICES = {
         (("GCL.LABELS.RHO", 0.0), ["GCL.LABELS.RHO", "above 0"]),
         (("GCL.JOINT.READINESS_THRESHOLD", 0.0), ["GCL.JOINT.READINESS_THRESHOLD", "above 0"]),
         (("GCL.JOINT.VIEW_WEIGHT", 1.5), ["GCL.JOINT.VIEW_WEIGHT", "1.5"]),
+        *(
+            (("GCL.JOINT.UNTURNED", share), ["GCL.JOINT.UNTURNED", str(share), "[0, 1]"])
+            for share in (-0.1, 1.5)
+        ),
+        *(
+            ((f"GCL.{node}.NAME", "Unknown"), [f"GCL.{node}.NAME", "'Unknown'", known])
+            for node, known in (
+                ("GENERATOR", "AttentionViewGenerator"),
+                ("DISCRIMINATOR", "MultiScaleDiscriminator"),
+            )
+        ),
         (("GCL.STRUCTURE.DIR", ""), ["GCL.STRUCTURE.DIR", "empty", "GCL.PHASES"]),
         (("GCL.STRUCTURE.DIR", "/no/such/folder"), ["GCL.STRUCTURE.DIR", "/no/such/folder"]),
     ],
@@ -144,6 +155,11 @@ def test_a_gpu_that_is_not_there(good_cfg, monkeypatch):
 )
 def test_every_choice_is_accepted(good_cfg, key, value):
     check_gcl_config(good_cfg(key, value))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_any_share_of_the_views_may_be_unturned(good_cfg, share):
+    check_gcl_config(good_cfg("GCL.JOINT.UNTURNED", share))
 
 
 @pytest.mark.parametrize(
@@ -272,6 +288,9 @@ def test_pretraining_needs_none_of_what_training_on_photographs_needs():
         (("PRETRAIN.STEPS", 0), ["PRETRAIN.STEPS", "0", "at least 1"]),
         (("PRETRAIN.CHECKPOINT_PERIOD", 0), ["PRETRAIN.CHECKPOINT_PERIOD", "0", "at least 1"]),
         (("PRETRAIN.PERCEPTUAL", -0.5), ["PRETRAIN.PERCEPTUAL", "-0.5", "at least 0"]),
+        (("PRETRAIN.LR", 0.0), ["PRETRAIN.LR", "above 0"]),
+        (("MODEL.LOSSES.R1.EVERY", 0), ["MODEL.LOSSES.R1.EVERY", "at least 1"]),
+        (("GCL.GENERATOR.NAME", "Unknown"), ["GCL.GENERATOR.NAME", "'Unknown'"]),
         (("GCL.GENERATOR.IMS_PER_BATCH", 0), ["GCL.GENERATOR.IMS_PER_BATCH", "at least 1"]),
         (
             ("PRETRAIN.STEPS", 10, "PRETRAIN.CHECKPOINT_PERIOD", 4),

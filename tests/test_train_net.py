@@ -73,6 +73,7 @@ def test_eval_only_repeats_the_last_table(trained, data, tmp_path):
     pairs = runs.options(tmp_path, data)
     result = train_net(data, "--eval-only", *pairs, *weights, *map(str, gone))
     assert tables(result.stdout) == tables(printed)[-1:]
+    assert str(gone[1]) in (tmp_path / "config.yaml").read_text()  # as it was given
 
 
 def test_resume_of_a_finished_run_says_so_and_ends_well(trained, data, tmp_path):

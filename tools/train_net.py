@@ -34,8 +34,6 @@ def load_config(args):
     """The configuration of the command line, checked and frozen."""
     cfg = read_config(args.config_file, args.opts)
     check_gcl_config(cfg, training=not args.eval_only)
-    if args.eval_only:
-        cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
     cfg.freeze()
     return cfg
 
@@ -45,6 +43,9 @@ def run(args):
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="gcl")
     if args.eval_only:
+        cfg.defrost()  # after its copy in OUTPUT_DIR, which may be that of the training
+        cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
+        cfg.freeze()
         model = GCLTrainer.build_model(cfg)
         Checkpointer(model).load(cfg.MODEL.WEIGHTS)
         results = GCLTrainer.test(cfg, model)

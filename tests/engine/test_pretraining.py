@@ -14,6 +14,7 @@ from fastreid.modeling import build_model
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from gcl import ConfigError
 from gcl.data.synthetic import turns
 from gcl.engine import pretraining as module
 from gcl.engine.imagenet import ImageNet
@@ -187,6 +188,27 @@ def test_another_seed_is_another_training(data, tmp_path):
     assert not torch.equal(one.turns.crops, other.turns.crops)
     key = "generator.up.1.conv.weight"
     assert not torch.equal(one.model.state_dict()[key], other.model.state_dict()[key])
+
+
+@pytest.mark.parametrize(("name", "wanted"), [(NAMES[0], True), (NAMES[1], False)])
+def test_weights_are_fetched_for_an_encoder_that_is_asked(
+    data, tmp_path, monkeypatch, name, wanted
+):
+    seen = []
+
+    def build(cfg):
+        seen.append(cfg.MODEL.BACKBONE.PRETRAIN)
+        return build_model(cfg)
+
+    monkeypatch.setattr(module, "build_model", build)
+    done = trainer(data, tmp_path, "MODEL.BACKBONE.PRETRAIN", True, name=name)
+    assert seen == [wanted] and done.cfg.MODEL.BACKBONE.PRETRAIN
+
+
+def test_mistakes_are_told_before_people_are_drawn(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "write_turns", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(ConfigError, match="GCL.GENERATOR.FREEZE_LAYERS names 'no_such'"):
+        trainer(data, tmp_path, "GCL.GENERATOR.FREEZE_LAYERS", ("no_such",))
 
 
 # ---------------------------------------------------------------------- batches

@@ -8,6 +8,7 @@ from fastreid.modeling.meta_arch import build_model
 from torch import Tensor, nn
 
 from gcl.modeling import GCL
+from gcl.modeling.meta_arch import swap_backgrounds
 
 NUM_IMAGES = 8
 GROUPS = ("backbone", "heads", "generator", "discriminator")
@@ -609,6 +610,130 @@ def test_other_phases_know_nothing_of_a_generator_that_stays(tiny_cfg, phase):
     (losses, slopes), (others, theirs) = values
     assert losses == others and slopes.keys() == theirs.keys()
     assert all(torch.equal(slope, theirs[key]) for key, slope in slopes.items())
+
+
+# ---- views that are the crops themselves
+UNTURNED, SWAP = "GCL.JOINT.UNTURNED", "GCL.JOINT.SWAP_BACKGROUNDS"
+SMALL = ("INPUT.SIZE_TRAIN", (128, 64), "GCL.GENERATOR.SIZE", [64, 32])
+
+
+def learnt_views(model: GCL, batch: dict, seed: int = 0) -> Tensor:
+    """What E_id looks at for f' in a step with this seed: its last look of all."""
+    seen = passes(model)
+    torch.manual_seed(seed)
+    model(batch)
+    return seen[-1]
+
+
+def candidates(model: GCL, batch: dict) -> tuple[Tensor, Tensor]:
+    """The crops at the views' resolution, and x'_new; of a generator that needs no code."""
+    with torch.no_grad():
+        x = model.preprocess_image(batch)
+        s_ori, s_new = batch["structure_ori"], batch["structure_new"]
+        return model.resize(x, s_ori.shape[-2:]), model.redraw(x, None, s_ori, s_new)
+
+
+@pytest.fixture
+def unturned(tiny_cfg):
+    """``unturned(share, swap, KEY, value, ...)``: (model, batch), with views smaller than crops."""
+
+    def build(share: float, swap: bool, *pairs: object) -> tuple[GCL, dict]:
+        cfg = tiny_cfg(*ATTENTION, *STAYS, *SMALL, UNTURNED, share, SWAP, swap, *pairs)
+        batch = make_batch(size=(128, 64))
+        for name in ("structure_ori", "structure_new"):  # somebody, and something behind
+            batch[name][..., :12] = 0.0
+            batch[name][..., 22:] = 0.0
+        batch["structure_new"][..., 40:, :] = 0.0  # of another outline
+        return make_model(cfg), batch
+
+    return build
+
+
+@pytest.mark.parametrize("swap", [True, False])
+@pytest.mark.parametrize("augmented", [True, False])
+def test_unturned_views_are_the_crops_at_the_resolution_of_views(unturned, swap, augmented):
+    """Not the augmented ones; on another's background by the outline of the crop's structure."""
+    model, batch = unturned(1.0, swap)
+    if augmented:
+        batch["images_aug"] = make_batch(7, (128, 64))["images"]
+    small, _ = candidates(model, batch)
+    wanted = swap_backgrounds(small, batch["structure_ori"]) if swap else small
+    if swap:
+        assert not torch.equal(wanted, swap_backgrounds(small, batch["structure_new"]))
+    assert torch.equal(learnt_views(model, batch), model.resize(wanted, (128, 64)))
+
+
+@pytest.mark.parametrize("swap", [True, False])
+def test_without_unturned_views_there_is_no_more_chance_than_ever(unturned, swap):
+    """All views are drawings, and the draws of the view contrast are those of a run without."""
+    model, batch = unturned(0.0, swap)
+    _, new = candidates(model, batch)
+    wanted = swap_backgrounds(new, batch["structure_new"]) if swap else new
+    assert torch.equal(learnt_views(model, batch), model.resize(wanted, (128, 64)))
+    state = torch.get_rng_state()
+    learnt_views(unturned(0.0, False)[0], batch)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_some_views_are_unturned_row_by_row(unturned):
+    """Each row is a crop or a drawing; backgrounds come from the outline of what it is."""
+    (model, batch), (swapping, _) = unturned(0.5, False), unturned(0.5, True)
+    small, new = candidates(model, batch)
+    s_ori, s_new = batch["structure_ori"], batch["structure_new"]
+    counts = []
+    for seed in range(12):
+        views = learnt_views(model, batch, seed)
+        crops, drawings = (model.resize(v, (128, 64)) for v in (small, new))
+        crop, drawn = ((views == of).flatten(1).all(1) for of in (crops, drawings))
+        assert torch.equal(crop, ~drawn)
+        counts.append(int(crop.sum()))
+        rows = crop[:, None, None, None]
+        mixed = torch.where(rows, small, new)
+        wanted = swap_backgrounds(mixed, torch.where(rows, s_ori, s_new))
+        found = learnt_views(swapping, batch, seed)
+        assert torch.equal(found, model.resize(wanted, (128, 64)))
+    assert len(set(counts)) > 2 and 12 < sum(counts) < 36  # of 48
+
+
+@BOTH
+@pytest.mark.parametrize("gan", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_views_teach_the_generator_through_drawn_rows_alone(
+    tiny_cfg, monkeypatch, name, gan, share
+):
+    """VIEW_GRADIENTS; whether L_feat has seen x'_new already or not."""
+    cfg = tiny_cfg("GCL.GENERATOR.NAME", name, UNTURNED, share, "GCL.JOINT.GAN_GRADIENTS", gan)
+    model, kept, draw = make_model(cfg), [], GCL.draw
+
+    def drawing_kept(*args, **options):
+        views = draw(model, *args, **options)
+        views.new.retain_grad()
+        kept.append(views.new)
+        return views
+
+    monkeypatch.setattr(model, "draw", drawing_kept)
+    batch = make_batch()
+    seen = passes(model)
+    torch.manual_seed(0)
+    losses = model(batch)
+    x = model.preprocess_image(batch)
+    crops = [torch.equal(a, b) for a, b in zip(seen[-1], x, strict=True)]
+    assert {0.0: sum(crops) == 0, 0.5: 0 < sum(crops) < 4, 1.0: sum(crops) == 4}[share]
+    assert reached(model, losses["loss_view_own"]) == ({E, H} if share == 1 else {G, E, H})
+    (new,) = kept
+    slopes = torch.zeros(4) if new.grad is None else new.grad.abs().sum((1, 2, 3))
+    assert [slope == 0 for slope in slopes.tolist()] == crops
+
+
+@pytest.mark.parametrize("swap", [True, False])
+def test_unturned_views_are_no_business_of_the_generator_s_losses(tiny_cfg, swap):
+    values = []
+    for share in (0.0, 1.0):
+        model = make_model(tiny_cfg(UNTURNED, share, SWAP, swap))
+        values.append({k: v.item() for k, v in model(make_batch()).items()})
+    drawn, crops = values
+    assert all(drawn[k] == crops[k] for k in (*GAN, *BY_D))
+    assert all(drawn[k] != crops[k] for k in CONTRAST[:2])
 
 
 def test_losses_without_codes_against_the_equations(tiny_cfg):

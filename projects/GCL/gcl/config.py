@@ -7,6 +7,7 @@ import os
 
 import torch
 from fastreid.config import CfgNode as CN
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
 
 PHASES = ("contrast", "generator", "joint")
 LOSSES = (
@@ -102,7 +103,7 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.JOINT = CN()
     cfg.GCL.JOINT.EPOCHS = 20
     # E_str, G and D go on learning from L_gan. False: they draw, and of them only the statistics of
-    # CODE_NORM move.
+    # CODE_NORM move; the next two switches have nothing to do then.
     cfg.GCL.JOINT.TRAIN_GENERATOR = True
     # E_id also receives the gradients of L_gan [released code]
     cfg.GCL.JOINT.GAN_GRADIENTS = True
@@ -303,7 +304,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     )
 
     if generative:
-        _check_view_size(cfg)
+        _check_generator(cfg)
         folder = gcl.STRUCTURE.DIR
         _require(
             folder != "",
@@ -345,6 +346,7 @@ def check_pretraining_cfg(cfg: CN) -> None:
         ("PRETRAIN.STEPS", node.STEPS, 1),
         ("PRETRAIN.CHECKPOINT_PERIOD", node.CHECKPOINT_PERIOD, 1),
         ("PRETRAIN.PERCEPTUAL", node.PERCEPTUAL, 0),
+        ("MODEL.LOSSES.R1.EVERY", cfg.MODEL.LOSSES.R1.EVERY, 1),
         ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH, 1),
     ):
         _require(value >= least, f"{key} is {value}: it must be at least {least}.")
@@ -353,10 +355,11 @@ def check_pretraining_cfg(cfg: CN) -> None:
         f"PRETRAIN.STEPS is {node.STEPS}: PRETRAIN.CHECKPOINT_PERIOD, {node.CHECKPOINT_PERIOD},"
         " must divide it.",
     )
+    _require(node.LR > 0, f"PRETRAIN.LR is {node.LR}: it must be above 0.")
     _require(
         0 <= node.OWN <= 1, f"PRETRAIN.OWN is {node.OWN}: a share of the batch must be in [0, 1]."
     )
-    _check_view_size(cfg)
+    _check_generator(cfg)
 
 
 def _check_device(cfg: CN) -> None:
@@ -367,7 +370,18 @@ def _check_device(cfg: CN) -> None:
     )
 
 
-def _check_view_size(cfg: CN) -> None:
+def _check_generator(cfg: CN) -> None:
+    for key, name, ours in (
+        ("GCL.GENERATOR.NAME", cfg.GCL.GENERATOR.NAME, "ViewGenerator, AttentionViewGenerator"),
+        ("GCL.DISCRIMINATOR.NAME", cfg.GCL.DISCRIMINATOR.NAME, "MultiScaleDiscriminator"),
+    ):
+        try:
+            REID_HEADS_REGISTRY.get(name)
+        except KeyError as error:
+            raise ConfigError(
+                f"{key} is {name!r}, which is not in REID_HEADS_REGISTRY: choose from {ours}, or"
+                " register your own."
+            ) from error
     height, width = generator_size(cfg)
     _require(
         height % 4 == 0 and width % 4 == 0 and height > 0 and width > 0,

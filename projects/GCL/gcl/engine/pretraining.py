@@ -12,6 +12,7 @@ import torch
 from fastreid.config import CfgNode as CN
 from fastreid.config import get_cfg
 from fastreid.modeling import build_model
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from gcl.config import add_gcl_config, generator_size
@@ -41,9 +42,10 @@ class Batch(NamedTuple):
 def get_pretraining_cfg() -> CN:
     """Every key of tools/pretrain_generator.py: those of GCL, and PRETRAIN.
 
-    Of the former count MODEL (the encoder, where the generator needs one; the losses
-    AdversarialLoss and R1Penalty, beside the ReconstructionLoss that there always is),
-    INPUT.SIZE_TRAIN, GCL.GENERATOR, GCL.DISCRIMINATOR, SEED and OUTPUT_DIR.
+    Of the former count MODEL (the encoder, where the generator needs one, as MODEL.BACKBONE builds
+    it, without MODEL.WEIGHTS; the losses AdversarialLoss and R1Penalty, beside the
+    ReconstructionLoss that there always is, with weight 1), INPUT.SIZE_TRAIN, GCL.GENERATOR but for
+    its EPOCHS, AUGMENT and BASE_LR, GCL.DISCRIMINATOR, SEED and OUTPUT_DIR.
     """
     cfg = get_cfg()
     add_gcl_config(cfg)
@@ -76,20 +78,22 @@ class GeneratorTrainer(StepTrainer):
         cfg: :func:`get_pretraining_cfg`.
 
     Raises:
+        ConfigError: as :func:`gcl.modeling.pretrained.load_pretrained` and ``freeze_layers`` do.
+        ImportError: the weights of EfficientNet-Lite0 are not installed.
         OSError: the drawn people can not be written or read.
     """
 
     def __init__(self, cfg: CN) -> None:
         self.cfg, node = cfg, cfg.PRETRAIN
-        workers = node.WORKERS or os.cpu_count() or 1
-        files = write_turns(node.DATA, node.PEOPLE, tuple(cfg.INPUT.SIZE_TRAIN), cfg.SEED, workers)
-        self.turns = Turns(*map(torch.from_numpy, read_turns(files)))
         self.size = generator_size(cfg)
         torch.manual_seed(cfg.SEED)
-        self.gcl = build_model(cfg)
+        self.gcl = _build_model(cfg)  # first: what is wrong with it is told before people are drawn
         self.gcl.set_phase("generator")
         self.gcl.train()
         self.imagenet = ImageNet(STAGES, self.gcl.device)
+        workers = node.WORKERS or os.cpu_count() or 1
+        files = write_turns(node.DATA, node.PEOPLE, tuple(cfg.INPUT.SIZE_TRAIN), cfg.SEED, workers)
+        self.turns = Turns(*map(torch.from_numpy, read_turns(files)))
         model = nn.ModuleDict({"generator": self.gcl.generator})
         if "AdversarialLoss" in cfg.MODEL.LOSSES.NAME:
             model["discriminator"] = self.gcl.discriminator
@@ -164,3 +168,12 @@ class GeneratorTrainer(StepTrainer):
         structures = side_by_side(self.turns.structures[..., None]) / 255
         s_ori, s_new = (self.gcl.resize(s, self.size) for s in structures.chunk(2, 3))
         return Batch(x, s_ori, x_new, s_new)
+
+
+def _build_model(cfg: CN) -> nn.Module:
+    """GCL; without weights that would be fetched for an encoder that nobody asks."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    if not REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME).uses_code:
+        cfg.MODEL.BACKBONE.PRETRAIN = False
+    return build_model(cfg)

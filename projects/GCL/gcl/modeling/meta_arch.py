@@ -54,7 +54,7 @@ class GCL(nn.Module):
 
     - ``contrast``: E_id learns from original views,
     - ``generator``: E_str, G and D learn with E_id frozen, in evaluation mode,
-    - ``joint``: all learn.
+    - ``joint``: all learn, or E_id alone, from what a generator draws that stays as it is.
 
     All gradients are right under one ``sum(losses).backward()``: D's loss sees detached views, the
     generator's adversarial term sees D with detached parameters.
@@ -271,7 +271,7 @@ class GCL(nn.Module):
                 new = self.redraw(x, code, s_ori, s_new)
             return self._contrast_losses(batch, indices, x, None, new, None)
         map_x = code = None
-        if self.generator.uses_code or gan_trains_encoder or feature:
+        if self.generator.uses_code or feature:
             map_x = self._look_at_crops(x, gan_trains_encoder)
             code = self.heads.part_code(map_x)
         if self.generator.uses_code:
@@ -351,14 +351,14 @@ class GCL(nn.Module):
         }
 
     def _changed(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Views for E_id to learn from: some are the crops as they are, and all on another's
-        background, as GCL.JOINT has it."""
-        ori, new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
-        unturned = (torch.rand(len(x), device=x.device) < self.unturned)[:, None, None, None]
-        view = torch.where(unturned, self.resize(x, view.shape[-2:]), view)
-        if self.swap_backgrounds:
-            view = swap_backgrounds(view, torch.where(unturned, ori, new))
-        return view
+        """Views for E_id to learn from: some are the crops x themselves (GCL.JOINT.UNTURNED), and
+        all are on another's background where GCL.JOINT.SWAP_BACKGROUNDS is on."""
+        ori, s = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
+        if self.unturned > 0:  # 0 asks for no chance
+            unturned = (torch.rand(len(x), device=x.device) < self.unturned)[:, None, None, None]
+            view = torch.where(unturned, self.resize(x, view.shape[-2:]), view)
+            s = torch.where(unturned, ori, s)
+        return swap_backgrounds(view, s) if self.swap_backgrounds else view
 
     def _gan_losses(
         self, x: Tensor, code: Tensor | None, views: Views, train_encoder: bool
