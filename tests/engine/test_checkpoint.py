@@ -9,6 +9,7 @@ import torch
 from engine import runs
 from torch import nn
 
+from gcl import ConfigError
 from gcl.engine import checkpoint as module
 from gcl.engine.checkpoint import AtomicCheckpointer, BankState, TrainingState
 from gcl.modeling import MemoryBank
@@ -60,6 +61,42 @@ def test_only_the_main_process_writes(tmp_path):
     AtomicCheckpointer(nn.Linear(2, 2), str(tmp_path), save_to_disk=False).save("model")
     AtomicCheckpointer(nn.Linear(2, 2), "").save("model")
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------- view generators
+def networks(seed: int, *, middle: int = 2, last: str = "up") -> nn.ModuleDict:
+    torch.manual_seed(seed)
+    generator = nn.ModuleDict({"structure": nn.Linear(2, middle), last: nn.Linear(2, 2)})
+    return nn.ModuleDict({part: nn.Linear(2, 2) for part in ("backbone", "discriminator")}
+                         | {"generator": generator})  # fmt: skip
+
+
+@pytest.mark.parametrize("other", [{"middle": 3}, {"last": "blocks"}])
+def test_another_view_generator_is_not_mixed_with_this_one(tmp_path, other):
+    """Where some of its weights would fit: E_id alone is taken, and nothing is resumed."""
+    saved, model, fresh = networks(1, **other), networks(2), networks(2)
+    AtomicCheckpointer(saved, str(tmp_path)).save("model", epoch=1)
+    checkpointer = AtomicCheckpointer(model, str(tmp_path))
+    with pytest.raises(ConfigError, match=r"view generator \(generator.*GCL.GENERATOR.*--resume"):
+        checkpointer.resume_or_load("", resume=True)
+    runs.assert_same(dict(model.state_dict()), dict(fresh.state_dict()))
+    checkpointer.resume_or_load(str(tmp_path / "model.pth"), resume=False)
+    wanted = dict(fresh.state_dict()) | {
+        k: v for k, v in saved.state_dict().items() if k.startswith("backbone.")
+    }
+    runs.assert_same(dict(model.state_dict()), wanted)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_the_same_view_generator_and_none_are_loaded_as_ever(tmp_path, resume):
+    for parts in (("backbone", "generator", "discriminator"), ("backbone",)):
+        saved, model, fresh = networks(1), networks(2), networks(2)
+        some = nn.ModuleDict({part: saved[part] for part in parts})
+        AtomicCheckpointer(some, str(tmp_path)).save("model", epoch=1)
+        checkpointer = AtomicCheckpointer(model, str(tmp_path))
+        checkpointer.resume_or_load(str(tmp_path / "model.pth"), resume=resume)
+        wanted = dict(fresh.state_dict()) | dict(some.state_dict())
+        runs.assert_same(dict(model.state_dict()), wanted)
 
 
 # ---------------------------------------------------------------------- states

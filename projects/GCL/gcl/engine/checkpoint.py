@@ -13,7 +13,38 @@ from gcl.modeling import MemoryBank
 
 class AtomicCheckpointer(Checkpointer):
     """The toolbox's checkpointer, writing beside the target and renaming: a file is whole or not
-    there."""
+    there.
+
+    View generators share names of weights (E_str's): one of another configuration is not mixed with
+    this run's.
+    """
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> object:
+        """As the toolbox does; with ``checkpointables`` [] (MODEL.WEIGHTS) another view generator
+        is left out.
+
+        Raises:
+            ConfigError: a run is resumed with another view generator.
+        """
+        self._resumes = checkpointables is None
+        return super().load(path, checkpointables)
+
+    def _load_model(self, checkpoint: dict):
+        ours, theirs = _generator(self.model.state_dict()), _generator(checkpoint["model"])
+        if ours and theirs and ours != theirs:
+            if self._resumes:
+                raise ConfigError(
+                    f"the checkpoint in {self.save_dir} is of a run with another view generator"
+                    f" ({min(ours.items() ^ theirs.items())[0]}): resume with its GCL.GENERATOR, or"
+                    " start anew without --resume."
+                )
+            self.logger.warning("Another view generator than GCL.GENERATOR's is not loaded.")
+            checkpoint["model"] = {
+                name: value
+                for name, value in checkpoint["model"].items()
+                if not name.startswith(("generator.", "discriminator."))
+            }
+        return super()._load_model(checkpoint)
 
     def save(self, name: str, **kwargs) -> None:
         if not self.save_dir or not self.save_to_disk:
@@ -74,6 +105,11 @@ class TrainingState:
         self.view_weight = state["view_weight"]
         if not self.fixed_seed:  # SEED of the configuration wins
             self.seed = state["seed"]
+
+
+def _generator(state: dict) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of E_str and G."""
+    return {name: (*v.shape,) for name, v in state.items() if name.startswith("generator.")}
 
 
 def _replace(path: str, write) -> None:
