@@ -10,36 +10,20 @@ TensorBoard curves, checkpoints and, at the end, the weights.
 
 from __future__ import annotations
 
-import os
-import sys
-
-from gcl import ConfigError
 from gcl.config import check_pretraining_cfg
-from gcl.engine.command_line import merge_config, sentence, training_arguments
+from gcl.engine import train_weights
+from gcl.engine.command_line import merge_config
 from gcl.engine.pretraining import GeneratorTrainer, get_pretraining_cfg
 
-# isort: split
-# gcl adapts fastreid before anything imports it
-from fastreid.utils.logger import setup_logger
 
-
-def main() -> None:
-    args = training_arguments(__doc__)
-    try:
-        cfg = get_pretraining_cfg()
-        merge_config(cfg, args.config_file, args.opts)
-        check_pretraining_cfg(cfg)
-        cfg.freeze()
-        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-        setup_logger(cfg.OUTPUT_DIR)
-        setup_logger(cfg.OUTPUT_DIR, name="gcl")
-        trainer = GeneratorTrainer(cfg)
-        if args.resume:
-            trainer.resume()
-        print(f"weights: {trainer.train()}")
-    except (ConfigError, OSError, ImportError) as error:
-        sys.exit(sentence(error))
+def load_config(path: str, pairs: list[str]):
+    """The configuration of the command line, checked and frozen."""
+    cfg = get_pretraining_cfg()
+    merge_config(cfg, path, pairs)
+    check_pretraining_cfg(cfg)
+    cfg.freeze()
+    return cfg
 
 
 if __name__ == "__main__":
-    main()
+    train_weights.run(__doc__, load_config, GeneratorTrainer)

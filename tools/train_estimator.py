@@ -10,23 +10,18 @@ TensorBoard curves, checkpoints and, at the end, the weights.
 
 from __future__ import annotations
 
-import os
-import sys
-
 import torch
 
 from gcl import ConfigError
-from gcl.engine.command_line import merge_config, sentence, training_arguments
+from gcl.engine import train_weights
+from gcl.engine.command_line import merge_config
 from gcl.engine.estimator import EstimatorTrainer, get_estimator_cfg
 
-# isort: split
-# gcl adapts fastreid before anything imports it
-from fastreid.utils.logger import setup_logger
 
-
-def load_config(args):
+def load_config(path: str, pairs: list[str]):
+    """The configuration of the command line, checked and frozen."""
     cfg = get_estimator_cfg()
-    merge_config(cfg, args.config_file, args.opts)
+    merge_config(cfg, path, pairs)
     for key in ("EXAMPLES", "BATCH", "STEPS", "CHECKPOINT_PERIOD"):
         if cfg[key] < 1:
             raise ConfigError(f"{key} must be at least 1; it is {cfg[key]}.")
@@ -46,20 +41,5 @@ def load_config(args):
     return cfg
 
 
-def main() -> None:
-    args = training_arguments(__doc__)
-    try:
-        cfg = load_config(args)
-        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-        setup_logger(cfg.OUTPUT_DIR)
-        setup_logger(cfg.OUTPUT_DIR, name="gcl")
-        trainer = EstimatorTrainer(cfg)
-        if args.resume:
-            trainer.resume()
-        print(f"weights: {trainer.train()}")
-    except (ConfigError, OSError, ImportError) as error:
-        sys.exit(sentence(error))
-
-
 if __name__ == "__main__":
-    main()
+    train_weights.run(__doc__, load_config, EstimatorTrainer)

@@ -89,14 +89,12 @@ def test_the_file_of_weights_is_half_as_large_and_is_an_estimator(straight):
     path = str(out / module.WEIGHTS)
     written, state = load_file(path), done.model.state_dict()
     assert written.keys() == state.keys()
+    parameters = {name for name, _ in done.model.named_parameters()}
     for name, value in state.items():
-        if value.is_floating_point():
-            assert written[name].dtype == torch.float16 and written[name].isfinite().all(), name
-            assert torch.equal(written[name], value.half()), name
-        else:
-            assert torch.equal(written[name], value), name
+        assert written[name].isfinite().all(), name
+        assert torch.equal(written[name], value.half() if name in parameters else value), name
     numbers = sum(value.numel() for value in state.values())
-    assert os.path.getsize(path) == pytest.approx(2 * numbers, rel=0.02)
+    assert os.path.getsize(path) == pytest.approx(2 * numbers, rel=0.05)
     assert os.path.getsize(path) < 25e6  # what may be inside the package
     crops = done.examples.crops.numpy()
     estimate = StructureEstimator.from_pretrained(path)(list(crops))

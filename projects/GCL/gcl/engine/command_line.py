@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 
@@ -43,20 +42,6 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
         raise ConfigError(
             f"{error} (--config-file {path}, or the KEY VALUE pairs behind it)"
         ) from error
-
-
-def training_arguments(description: str) -> argparse.Namespace:
-    """The command line of a tool that makes weights of this package: ``config_file`` ("": none),
-    ``resume`` and ``opts``, the KEY VALUE pairs."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--config-file", default="", metavar="FILE", help="overrides the default values"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
-    return parser.parse_args()
 
 
 def sentence(error: Exception) -> str:

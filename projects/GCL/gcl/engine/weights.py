@@ -12,13 +12,15 @@ from gcl.structure.files import atomic
 
 
 def export_weights(module: nn.Module, path: str | os.PathLike, **made_with) -> None:
-    """Write a module's weights, all or nothing, in half precision; counts stay whole numbers.
+    """Write a module's weights, all or nothing: parameters in half precision, and buffers as they
+    are, as sums and counts may be more than a half can tell.
 
     Args:
         made_with: what they were made with, kept in the file.
     """
+    parameters = {name for name, _ in module.named_parameters()}
     state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
+        name: (value.half() if name in parameters else value).contiguous()
         for name, value in module.state_dict().items()
     }
     with atomic(path) as file:

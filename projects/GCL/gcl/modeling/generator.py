@@ -1,5 +1,9 @@
 """The view generator: structure encoder E_str and decoder G (GCL, CVPR 2021, section 3.1).
 
+What the meta-architecture asks of a generator: ``encode`` (E_str), ``look`` (what is known of a
+crop: its part code, or what G sees itself), ``decode`` (G), and whether it ``uses_code``; if it
+does, ``follow``.
+
 Shapes: B batch, H x W view, P stripes of the part code, C its channels, E channels of the structure
 feature e.
 """

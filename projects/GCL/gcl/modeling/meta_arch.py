@@ -329,7 +329,7 @@ class GCL(nn.Module):
             if map_view is None or not in_graph:
                 view = view if self.view_gradients else view.detach()
                 if changed:
-                    view = self._changed(view, x, batch)
+                    view = self._to_learn_from(view, x, batch)
                 map_view = self.backbone(self.resize(view, x.shape[-2:]))
             f_new = self.heads(map_view, camids=batch["camids"], generated=True)
         # views that are not trusted must not serve as the originals' negatives either
@@ -350,7 +350,7 @@ class GCL(nn.Module):
             "loss_view_ori": options.SCALE * ori,
         }
 
-    def _changed(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def _to_learn_from(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Views for E_id to learn from: some are the crops x themselves (GCL.JOINT.UNTURNED), and
         all are on another's background where GCL.JOINT.SWAP_BACKGROUNDS is on."""
         ori, s = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
