@@ -90,6 +90,10 @@ CHOICES = {
             ("GCL.PHASES", ("joint",), "MODEL.LOSSES.NAME", ("ViewInvariantLoss", "R1Penalty")),
             ["MODEL.LOSSES.NAME", "ReconstructionLoss", "AdversarialLoss"],
         ),
+        (
+            ("GCL.PHASES", ("contrast", "joint"), "GCL.JOINT.TRAIN_GENERATOR", False),
+            ["GCL.JOINT.TRAIN_GENERATOR", "GCL.PHASES", "GCL.GENERATOR.WEIGHTS"],
+        ),
         *(((key, 0), [key, "0", "at least 1"]) for key in ONES),
         (("MODEL.LOSSES.VIEW.TEMPERATURE", 0.0), ["MODEL.LOSSES.VIEW.TEMPERATURE", "above 0"]),
         (("GCL.MEMORY.ALPHA", 1.0), ["GCL.MEMORY.ALPHA", "1.0"]),
@@ -237,6 +241,13 @@ def test_every_key_has_a_comment_or_stands_with_its_group():
     for block in blocks:
         if re.search(r"^\s*(cfg\.|losses\.)", block, re.M):
             assert "#" in block, block
+
+
+@pytest.mark.parametrize("key", ["GCL.GENERATOR.WEIGHTS", "MODEL.WEIGHTS"])
+def test_a_generator_from_elsewhere_need_not_learn(good_cfg, key):
+    """Nor does it need a loss then."""
+    pairs = ("GCL.PHASES", ("joint",), "GCL.JOINT.TRAIN_GENERATOR", False, key, "a file")
+    check_gcl_config(good_cfg(*pairs, "MODEL.LOSSES.NAME", ("ViewInvariantLoss",)))
 
 
 # tools that make weights have keys of their own, see test_train_estimator.py and below

@@ -153,6 +153,15 @@ def test_resume_with_other_lengths_is_refused(straight, tmp_path, lengths):
         Fit(tmp_path, **lengths).resume()
 
 
+def test_resume_of_another_model_is_refused(straight, tmp_path):
+    """One more parameter to train: the optimizer's state is of fewer."""
+    copy_checkpoint(straight[1], tmp_path)
+    other = Fit(tmp_path)
+    other.optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    with pytest.raises(ConfigError, match=f"{tmp_path} is of another model .* without --resume"):
+        other.resume()
+
+
 def test_another_seed_is_another_training(straight, tmp_path):
     done, _ = straight
     other = Fit(tmp_path, seed=1)

@@ -224,6 +224,11 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     if generative:
         learns = "generator" in gcl.PHASES or gcl.JOINT.TRAIN_GENERATOR
         _require(
+            learns or gcl.GENERATOR.WEIGHTS != "" or cfg.MODEL.WEIGHTS != "",
+            "GCL.JOINT.TRAIN_GENERATOR is False, but nothing has taught the generator to draw: add"
+            " generator to GCL.PHASES, or give GCL.GENERATOR.WEIGHTS or MODEL.WEIGHTS.",
+        )
+        _require(
             not learns or "ReconstructionLoss" in losses.NAME or "AdversarialLoss" in losses.NAME,
             "MODEL.LOSSES.NAME has neither ReconstructionLoss nor AdversarialLoss:"
             " the phases generator and joint need at least one of them.",

@@ -66,7 +66,7 @@ def freeze_layers(generator: nn.Module, prefixes: Sequence[str]) -> None:
     """Parameters whose names begin with one of ``prefixes`` do not learn.
 
     Raises:
-        ConfigError: none begins with one of them.
+        ConfigError: none begins with one of them, or none is left to learn.
     """
     for prefix in prefixes:
         found = [p for name, p in generator.named_parameters() if name.startswith(prefix)]
@@ -78,3 +78,8 @@ def freeze_layers(generator: nn.Module, prefixes: Sequence[str]) -> None:
             )
         for parameter in found:
             parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in generator.parameters()):
+        raise ConfigError(
+            f"GCL.GENERATOR.FREEZE_LAYERS {tuple(prefixes)} leaves the generator nothing to learn:"
+            " take generator out of GCL.PHASES and set GCL.JOINT.TRAIN_GENERATOR False instead."
+        )
