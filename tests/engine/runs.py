@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import gcl
@@ -128,6 +129,20 @@ def train(out: Path | str, data: Path | str, resume: bool = False, **changes: ob
         trainer.resume_or_load(resume=resume)
         trainer.train()
     return trainer
+
+
+def train_until(trainer, step: int) -> None:
+    """Train in this process until a kill as the step with this number begins."""
+    run_step = trainer.run_step
+
+    def killed() -> None:
+        if trainer.iter == step:
+            raise KeyboardInterrupt
+        run_step()
+
+    trainer.run_step = killed
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
 
 
 def load(path: Path | str) -> dict:

@@ -27,15 +27,13 @@ class Fit(StepTrainer):
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
         self.seen: list[Tensor] = []
-        self.size, self.killed = size, None
+        self.size = size
         optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
         super().__init__(
             model, optimizer, lr=LR, steps=steps, period=period, seed=seed, folder=str(folder)
         )
 
     def losses(self) -> dict[str, Tensor]:
-        if self.iter == self.killed:
-            raise KeyboardInterrupt
         self.seen.append(self.size * torch.randn(8, 4))
         out = self.model(self.seen[-1])
         return {"loss_a": (out - 3).square().mean(), "loss_b": 2 * out.abs().mean()}
@@ -113,10 +111,7 @@ def test_the_rate_rises_to_lr_and_falls_whatever_the_length(tmp_path, steps):
 def test_an_interrupted_training_ends_as_if_nothing_had_happened(straight, tmp_path, lost):
     """``lost`` steps after the checkpoint are done again."""
     done, _ = straight
-    first = Fit(tmp_path)
-    first.killed = PERIOD + lost
-    with pytest.raises(KeyboardInterrupt):
-        first.train()
+    runs.train_until(Fit(tmp_path), PERIOD + lost)
     torch.manual_seed(99)  # chance goes on elsewhere
     second = Fit(tmp_path)
     second.resume()

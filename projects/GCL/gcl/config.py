@@ -77,7 +77,7 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.GENERATOR.FREEZE_LAYERS = ()
     # Height and width at which views are drawn, resized for E_id; (0, 0): INPUT.SIZE_TRAIN
     cfg.GCL.GENERATOR.SIZE = [0, 0]
-    cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c
+    cfg.GCL.GENERATOR.NUM_PARTS = 4  # P: horizontal stripes of the part code c (ViewGenerator)
     cfg.GCL.GENERATOR.WIDTH = 16  # channels of E_str's stem; G works on four times as many
     cfg.GCL.GENERATOR.NUM_BLOCKS = 4  # residual blocks of E_str
     cfg.GCL.GENERATOR.MLP_DIM = 512  # hidden units of the MLPs that turn c into AdaIN parameters

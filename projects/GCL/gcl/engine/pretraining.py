@@ -130,11 +130,8 @@ class GeneratorTrainer(StepTrainer):
     def losses(self) -> dict[str, Tensor]:
         gcl, batch = self.gcl, self._batch()
         x = gcl.preprocess_image({"images": batch.x})
-        with torch.no_grad():
-            code = gcl.code(x)
-        if code is not None:
-            gcl.generator.follow(code)
-        view = gcl.redraw(x, code, batch.s_ori.to(gcl.device), batch.s_new.to(gcl.device))
+        s_ori, s_new = (s.to(gcl.device) for s in (batch.s_ori, batch.s_new))
+        view = gcl.redraw(x, gcl.followed_code(x), s_ori, s_new)
         true = gcl.resize(gcl.preprocess_image({"images": batch.x_new}), self.size)
         seen, there = (
             self.imagenet.maps(gcl.resize(images, x.shape[-2:]) * gcl.pixel_std + gcl.pixel_mean)

@@ -35,9 +35,10 @@ def turntable_sheet(model, dataset, indices: list[int]) -> Tensor:
             batch = fast_batch_collator([dataset[i]])
             x = model.preprocess_image(batch)
             structures = dataset.views(i).to(model.device)
-            turned = x.expand(len(structures), -1, -1, -1)
-            own = structures[:1].expand_as(structures)
-            drawn = model.redraw(turned, model.code(turned), own, structures)
+            count, own = len(structures), structures[:1].expand_as(structures)
+            code = model.code(x)  # once a crop
+            code = None if code is None else code.expand(count, -1, -1)
+            drawn = model.redraw(x.expand(count, -1, -1, -1), code, own, structures)
             size = x.shape[-2:]
             crop = _picture(model, x, size)
             rows += [

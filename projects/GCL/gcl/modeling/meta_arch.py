@@ -197,6 +197,15 @@ class GCL(nn.Module):
         """c = E_id(x), (B, 3, H, W) -> (B, P, C); None where G looks at the crop itself."""
         return self.heads.part_code(self.backbone(x)) if self.generator.uses_code else None
 
+    def followed_code(self, x: Tensor) -> Tensor | None:
+        """:meth:`code` of crops that training sees, as a constant: G's statistics of codes follow
+        it, E_id's do not."""
+        with torch.no_grad(), untracked(self.backbone):
+            code = self.code(x)
+        if code is not None:
+            self.generator.follow(code)
+        return code
+
     def redraw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
         """x' = G(E_str(s), c(x)): the people of the crops x (B, 3, H, W), of :meth:`code`'s codes
         and with structures s_ori (B, 1, h, w), as s (B, 1, h, w) have them; (B, 3, h, w)."""
@@ -264,11 +273,8 @@ class GCL(nn.Module):
         x = self.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
         if joint and not self.train_generator:
-            with torch.no_grad(), untracked(self.backbone):
-                code = self.code(x)
-                if code is not None:
-                    self.generator.follow(code)
-                new = self.redraw(x, code, s_ori, s_new)
+            with torch.no_grad():
+                new = self.redraw(x, self.followed_code(x), s_ori, s_new)
             return self._contrast_losses(batch, indices, x, None, new, None)
         map_x = code = None
         if self.generator.uses_code or feature:
