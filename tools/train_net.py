@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train or evaluate GCL: the toolbox's command line, GCL's trainer.
+"""Train or evaluate GCL, or a baseline of the toolbox: the toolbox's command line.
 
 python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-gpus N] [KEY VALUE
 ...]
@@ -14,7 +14,7 @@ import sys
 from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
-from gcl.engine import GCLTrainer
+from gcl.engine import trainer_of
 from gcl.engine.command_line import read_config, sentence
 from gcl.engine.hooks import NoClusterError
 from gcl.structure.store import MissingStructureError
@@ -46,14 +46,14 @@ def run(args):
         cfg.defrost()  # after its copy in OUTPUT_DIR, which may be that of the training
         cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
         cfg.freeze()
-        model = GCLTrainer.build_model(cfg)
+        model = trainer_of(cfg).build_model(cfg)
         Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-        results = GCLTrainer.test(cfg, model)
+        results = trainer_of(cfg).test(cfg, model)
         if comm.is_main_process():
             with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
                 json.dump(results, file, default=float)
         return results
-    trainer = GCLTrainer(cfg)
+    trainer = trainer_of(cfg)(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
 

@@ -185,7 +185,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     """
     gcl, losses = cfg.GCL, cfg.MODEL.LOSSES
     _check_device(cfg)
-    if not training:
+    if not training or cfg.MODEL.META_ARCHITECTURE != "GCL":
         return
     _require(
         len(gcl.PHASES) > 0, "GCL.PHASES is empty: name at least one of " + ", ".join(PHASES) + "."
