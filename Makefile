@@ -28,7 +28,7 @@ lint: env
 demo: $(DEMO)/compared
 
 $(DEMO)/drawn: $(VENV)/.done
-	$(BIN)/python -m gcl.data.synthetic $(DEMO)
+	$(BIN)/python -m gcl.synthetic $(DEMO)
 	touch $@
 
 $(DEMO)/imagenet/evaluation.json: $(DEMO)/drawn

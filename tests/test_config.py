@@ -18,8 +18,8 @@ from gcl.config import (
     check_pretraining_cfg,
     generator_size,
 )
-from gcl.engine.command_line import merge_config
-from gcl.engine.pretraining import get_pretraining_cfg
+from gcl.pretraining.view_generator import get_pretraining_cfg
+from gcl.tools.command_line import merge_config
 
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "projects", "GCL", "configs")
 
@@ -250,7 +250,7 @@ def test_a_generator_from_elsewhere_need_not_learn(good_cfg, key):
     check_gcl_config(good_cfg(*pairs, "MODEL.LOSSES.NAME", ("ViewInvariantLoss",)))
 
 
-# tools that make weights have keys of their own, see test_train_estimator.py and below
+# tools that make weights have keys of their own, see test_pretrain_estimator.py and below
 FOUND = glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True)
 OWN_KEYS = ("estimator.yml", "pretrain.yml", "pretrain_r50.yml")
 SHIPPED = sorted(path for path in FOUND if os.path.basename(path) not in OWN_KEYS)

@@ -1,7 +1,7 @@
 """A toy data set drawn in a second: people of shaded ellipsoids, in Market-1501's layout, with
 structures.
 
-The tests train on it: the synthetic pedestrians (gcl.data.synthetic) take longer to draw.
+The tests train on it: the synthetic pedestrians (gcl.synthetic) take longer to draw.
 
 Coordinates: x to the image's right, y down, z away from the camera; lengths in body heights, origin
 at the hips; yaw 0 faces the camera, 90 the image's right. A body's own axes are (left, down,

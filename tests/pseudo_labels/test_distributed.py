@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from pseudo_labels.oracle import people
 
 from gcl.pseudo_labels import PseudoLabeler, nearest_neighbours
-from gcl.pseudo_labels.sharding import work_bounds
+from gcl.pseudo_labels.ranks import work_bounds
 
 CASES = [
     (900, {"zero_rule": "stable"}),

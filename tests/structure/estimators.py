@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from structure.figures import figure
 
-from gcl.engine import load_estimator
 from gcl.structure.estimate import Estimate
 from gcl.structure.render import turn
+from gcl.tools import open_estimator as load_estimator
 
 CONFIDENT = 0.3
 

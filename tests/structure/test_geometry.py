@@ -11,7 +11,7 @@ import pytest
 import torch
 from structure.figures import figure
 
-from gcl.structure.files import atomic, remove_leftovers
+from gcl.atomic_files import atomic, remove_leftovers
 from gcl.structure.geometry import (
     Geometry,
     GeometryError,

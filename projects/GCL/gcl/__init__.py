@@ -5,7 +5,15 @@ the synthetic data set.
 """
 
 from . import compat  # noqa: I001  first: fastreid does not import without it
-from . import data, modeling
+from . import data, modeling, synthetic
 from .config import ConfigError, add_gcl_config, check_gcl_config
 
-__all__ = ["ConfigError", "add_gcl_config", "check_gcl_config", "compat", "data", "modeling"]
+__all__ = [
+    "ConfigError",
+    "add_gcl_config",
+    "check_gcl_config",
+    "compat",
+    "data",
+    "modeling",
+    "synthetic",
+]

@@ -8,8 +8,8 @@ from structure.estimate.networks import crops, random_network
 
 from gcl.structure.estimate import adapt, circle
 from gcl.structure.estimate.crops import load_crops
-from gcl.structure.estimate.losses import levers, structure_losses
 from gcl.structure.estimate.network import StructureNet, both_ways, mirror
+from gcl.structure.estimate.structure_losses import levers, structure_losses
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def test_it_comes_nearer_to_what_it_was_told(monkeypatch):
         torch.manual_seed(9)
         network.train()  # as it learns: with the statistics of the batch
         with torch.no_grad():
-            losses = structure_losses(network(adapt.film(both.float())), truth, lever)
+            losses = structure_losses(network(adapt.photometric(both.float())), truth, lever)
         network.eval()
         return float(sum(losses.values()))
 

@@ -14,15 +14,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from structure.estimate.networks import crops, random_network
 
-from gcl.data.synthetic.examples import draw_examples
-from gcl.data.synthetic.files import get_tailor, one_thread
-from gcl.engine.estimator import export_weights
+from gcl.pretraining.structure_estimator import export_weights
 from gcl.structure.body import KEYPOINTS, AnnyBody
 from gcl.structure.estimate import Estimate, StructureEstimator
 from gcl.structure.estimate.estimator import DOUBT, SMALLEST
 from gcl.structure.estimate.network import StructureNet
 from gcl.structure.poses import PARTS, neutral_pose
 from gcl.structure.render import turn
+from gcl.synthetic.examples import draw_examples
+from gcl.synthetic.set_files import get_tailor, one_thread
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_weights_of_something_else_are_refused_in_one_sentence(tmp_path, weights
             StructureEstimator.from_pretrained(path)
         sentence = str(caught.value)
         assert sentence.startswith(f"{path} holds no weights of this estimator ("), name
-        assert "tools/train_estimator.py" in sentence and "\n" not in sentence
+        assert "tools/pretrain_estimator.py" in sentence and "\n" not in sentence
         assert len(sentence) < 400
 
 

@@ -22,20 +22,20 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from gcl.compat.data import (
+from .data import (
     DataLoaderX,
     affine_arguments,
     collator_types,
     image_to_tensor,
     plain_data_loader,
 )
-from gcl.compat.device import chosen_device, device_type, set_device
-from gcl.compat.distributed import gloo_launch, launch, wrap_model
-from gcl.compat.evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
-from gcl.compat.imports import check_version, collections_mapping, torch_six, torchvision_ops
-from gcl.compat.modeling import normalise_once, regnet_files
-from gcl.compat.patching import stock
-from gcl.compat.training import (
+from .device import chosen_device, device_type, set_device
+from .distributed import gloo_launch, launch, wrap_model
+from .evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
+from .imports import check_version, collections_mapping, torch_six, torchvision_ops
+from .modeling import normalise_once, regnet_files
+from .patching import stock
+from .training import (
     best_metric,
     bfloat16_on_cpu,
     evaluation_off,

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import distributed as dist
 from torch.utils.data import DataLoader
 
-from gcl.compat.device import device_type
-from gcl.compat.patching import View, replace, stock
+from .device import device_type
+from .patching import View, replace, stock
 
 
 class DataLoaderX(DataLoader):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gcl.compat.patching import View, replace
+from .patching import View, replace
 
 #: An environment variable reaches the processes that `launch` spawns, and the data workers.
 _VARIABLE = "GCL_DEVICE"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gcl.compat.device import device_type
-from gcl.compat.patching import replace
+from .device import device_type
+from .patching import replace
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gcl.compat.patching import View, replace
+from .patching import View, replace
 
 
 def normalise_once() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gcl.compat.patching import replace
+from .patching import replace
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,1 @@
-"""Training data; importing registers the data set ``SyntheticPedestrians``."""
-
-from . import synthetic
-
-__all__ = ["synthetic"]
+"""Training data: what is read of a data set, in which order, and by which loaders."""

@@ -106,7 +106,7 @@ class TrainingSet:
         )
 
     def feature_loader(self):
-        """Loader over all training images in order, as in a test, sharded over ranks."""
+        """Loader over all training images in order, as in a test, shared out to the ranks."""
         dataset = ViewDataset(
             self.items,
             self.cfg.INPUT.SIZE_TRAIN,

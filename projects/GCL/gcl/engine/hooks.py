@@ -20,9 +20,9 @@ from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.pseudo_labels import PseudoLabeler
 
-from .features import extract_features
+from .feature_pass import extract_features
 from .readiness import measure_readiness, view_weight
-from .sheets import triplet_sheet, turntable_sheet
+from .training_sheets import triplet_sheet, turntable_sheet
 
 logger = logging.getLogger(__name__)
 

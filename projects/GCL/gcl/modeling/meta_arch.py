@@ -26,9 +26,9 @@ from gcl.losses import (
     view_invariant_loss,
 )
 
+from .generator_weights import freeze_layers, load_pretrained
 from .layers import untracked
 from .memory import MemoryBank
-from .pretrained import freeze_layers, load_pretrained
 
 
 class Views(NamedTuple):

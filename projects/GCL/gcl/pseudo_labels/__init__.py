@@ -1,6 +1,6 @@
 """Pseudo labels: features in, cluster labels out. Exact, sparse, usable alone.
 
-    from gcl.pseudo_labels import PseudoLabeler
+    from . import PseudoLabeler
     result = PseudoLabeler()(features)  # (N, D) torch tensor or numpy array, any device
     result.labels                       # (N,) int64, -1 = outlier
 

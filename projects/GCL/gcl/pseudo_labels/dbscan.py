@@ -10,7 +10,7 @@ import numpy as np
 from .backend import kernels
 from .eps import check_eps
 from .jaccard import SparseDistance
-from .sharding import Ranks
+from .ranks import Ranks
 
 
 def dbscan(distance: SparseDistance, eps: float, min_samples: int = 4) -> np.ndarray:

@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from .sharding import Ranks
+from .ranks import Ranks
 
 ZERO_RULES = ("stable", "peers")
 STABLE_ZERO = np.float32(1e-6)

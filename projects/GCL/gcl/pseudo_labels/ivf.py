@@ -21,8 +21,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .ranks import Ranks, work_bounds
 from .search import compiled_search, torch_search
-from .sharding import Ranks, work_bounds
 
 CELL = 128  # at equal cost smaller cells find more, but their matrix products run slower
 ROUNDS = 6

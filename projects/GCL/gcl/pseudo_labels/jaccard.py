@@ -23,8 +23,8 @@ import torch
 from .backend import kernels
 from .eps import Limit
 from .neighbours import Neighbours
+from .ranks import Ranks, even_bounds, join, map_rows, work_bounds
 from .scores import pair_dots
-from .sharding import Ranks, even_bounds, join, map_rows, work_bounds
 
 STEP = 1024  # rows a task: small enough to bound the buffers, large enough to hide the call
 

@@ -1,6 +1,6 @@
 """The inner loops, compiled. Every kernel handles rows a..b of the whole problem.
 
-A range of rows is at once the unit of threading (`nogil`), of sharding over ranks and of bounding
+A range of rows is at once the unit of threading (`nogil`), of sharing out to ranks and of bounding
 the memory, and no kernel's result for a row depends on the range it is called with.
 `kernels_numpy` has the same functions for a machine without numba.
 

@@ -22,8 +22,8 @@ import torch
 from .backend import kernels
 from .features import unit_rows
 from .ivf import ivf_neighbours
+from .ranks import Ranks, even_bounds
 from .search import Search, compiled_search, faiss_search, torch_search
-from .sharding import Ranks, even_bounds
 
 METHODS = ("auto", "torch", "faiss", "ivf")
 QUERY_ROWS = 2048  # see search.DATABASE_ROWS

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from .backend import kernels
+from .ranks import map_rows
 from .scores import LOWEST_KEY, make_keys, pair_dots, split_keys
-from .sharding import map_rows
 
 Search = Callable[[torch.Tensor, torch.Tensor | None, np.ndarray, np.ndarray], None]
 

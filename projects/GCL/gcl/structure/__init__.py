@@ -1,6 +1,6 @@
 """A person's mesh and its grey renders: bodies, poses, pictures, and files of them.
 
-    from gcl.structure import AnnyBody, render_structure, sample_pose
+    from . import AnnyBody, render_structure, sample_pose
     body = AnnyBody()
     people = body(sample_pose(4, torch.Generator().manual_seed(0)))
     pictures = render_structure(people.vertices, body.faces, yaw=45.0)  # (4, 256, 128)
@@ -17,7 +17,7 @@ person faces the camera. Imports nothing else of this project.
 from .body import AnnyBody, Body, BodyOutput, sample_phenotype
 from .poses import ACTIVITIES, PARTS, Pose, neutral_pose, sample_pose
 from .render import Camera, Fragments, frame, rasterize, render_structure, turn, vertex_normals
-from .smpl import SMPLBody
+from .smpl_body import SMPLBody
 
 __all__ = [
     "ACTIVITIES",

@@ -23,7 +23,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .files import atomic
+from gcl.atomic_files import atomic
+
 from .render import check_framing, render_structure
 
 FACES = "faces.npy"

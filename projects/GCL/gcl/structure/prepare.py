@@ -15,10 +15,11 @@ from tabulate import tabulate
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gcl.atomic_files import atomic, remove_leftovers
+
 from .adapters import NobodyError
-from .files import atomic, remove_leftovers
+from .contact_sheet import contact_sheet
 from .geometry import Geometry, read_faces, render_views, write_faces, write_geometry
-from .sheet import contact_sheet
 from .store import (
     FOLDERS,
     GEOMETRY,
@@ -180,7 +181,7 @@ def prepare(dataset: Preparation, workers: int = 0) -> Summary:
 
 
 def verify(dataset: Verification, workers: int = 0) -> list[Problem]:
-    """Problems of all crops; sharded like :func:`prepare`."""
+    """Problems of all crops; shared out like :func:`prepare`."""
     found = [problem for problems in each(dataset, workers, "checking") for problem in problems]
     return [problem for part in gather(found) for problem in part]
 
@@ -209,7 +210,7 @@ def each(dataset: Dataset, workers: int, description: str, unit: str = "crop") -
     torch's loader is the pool: its workers end with their parent, even a killed one, and a worker
     that dies is noticed.
     """
-    rank, world = shard()
+    rank, world = share()
     loader = DataLoader(
         dataset,
         batch_size=None,
@@ -224,14 +225,14 @@ def _same(item: Any) -> Any:
     return item
 
 
-def shard() -> tuple[int, int]:
+def share() -> tuple[int, int]:
     """(rank, number of processes) as torchrun sets them, else (0, 1)."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
 def gather(value: Any) -> list[Any]:
     """``value`` of every process of a torchrun job; a list of one without it."""
-    world = shard()[1]
+    world = share()[1]
     if world == 1:
         return [value]
     values: list[Any] = [None] * world

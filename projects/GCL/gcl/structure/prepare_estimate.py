@@ -16,11 +16,12 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from gcl.atomic_files import atomic, remove_leftovers
+from gcl.structure.estimate.crops import read_crop
+
 from .estimate import Estimate, StructureEstimator
-from .estimate.crops import read_crop
-from .files import atomic, remove_leftovers
 from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
-from .prepare import Outcome, Summary, each, gather, shard
+from .prepare import Outcome, Summary, each, gather, share
 from .store import GEOMETRY, stem
 
 BATCH = 64
@@ -89,7 +90,7 @@ def estimate_meshes(
     os.makedirs(directory, exist_ok=True)
     remove_leftovers(directory)
     dataset, summary = Batches(crops, directory), Summary()
-    rank, world = shard()
+    rank, world = share()
     estimator = faces = None
     if any(dataset.lacking(i) for i in range(rank, len(dataset), world)):
         estimator = load()

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 from PIL import Image, UnidentifiedImageError
 
-from .files import atomic
+from gcl.atomic_files import atomic
+
 from .geometry import read_faces, read_geometry, render_views
 
 TURNS = (45, 90, 135, 180, 225, 270, 315)

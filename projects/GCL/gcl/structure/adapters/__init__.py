@@ -3,8 +3,8 @@
 :func:`open_adapter` gives a function from a crop's path to its mesh, for any of :data:`ADAPTERS`.
 """
 
-from .files import PayloadError, read_payload
-from .folder import ADAPTERS, Adapter, NobodyError, open_adapter
+from .payload import PayloadError, read_payload
+from .tool_folder import ADAPTERS, Adapter, NobodyError, open_adapter
 
 __all__ = [
     "ADAPTERS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .files import PayloadError
+from .payload import PayloadError
 
 SUFFIXES = (".obj", ".ply")
 

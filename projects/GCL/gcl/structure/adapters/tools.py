@@ -1,7 +1,7 @@
 """What each mesh-recovery tool writes, as people in our camera space.
 
-A reader takes the content of one file (:func:`.files.read_payload`) and returns its people: a list
-of (V, 3) vertices in metres, x right, y down, z forward. None found: an empty list.
+A reader takes the content of one file (:func:`.payload.read_payload`) and returns its people: a
+list of (V, 3) vertices in metres, x right, y down, z forward. None found: an empty list.
 """
 
 from __future__ import annotations

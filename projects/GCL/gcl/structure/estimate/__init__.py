@@ -1,6 +1,6 @@
 """From a crop of a pedestrian to the body in it: view, pose, shape and place.
 
-    from gcl.structure.estimate import StructureEstimator
+    from . import StructureEstimator
     estimate = StructureEstimator.from_pretrained()(["crop.jpg"])
     estimate.yaw, estimate.vertices, estimate.faces, estimate.confidence
 

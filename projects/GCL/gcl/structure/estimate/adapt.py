@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from . import circle
-from .losses import Truth, levers, structure_losses
+from .augment import photometric
 from .network import Prediction, StructureNet, both_ways, mirror
-from .randomise import film
+from .structure_losses import Truth, levers, structure_losses
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def adapt(network: StructureNet, crops: Tensor) -> None:
         network.train()
         for _ in range(STEPS):
             rows = sure[torch.randint(len(sure), (BATCH,))]
-            said = network(film(pictures[rows].float()).to(device))
+            said = network(photometric(pictures[rows].float()).to(device))
             told = Truth(*(field[rows].to(device) for field in truth))
             optimizer.zero_grad()
             sum(structure_losses(said, told, lever).values()).backward()

@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..body import AnnyBody
-from ..render import turn
+from gcl.structure.body import AnnyBody
+from gcl.structure.render import turn
+
 from . import circle
 from .adapt import adapt
 from .crops import Crop, load_crops
@@ -55,7 +56,7 @@ class StructureEstimator:
         estimate = estimator(["crop.jpg", array])  # .yaw .vertices .faces .confidence ...
 
     Args:
-        network: trained by tools/train_estimator.py.
+        network: trained by tools/pretrain_estimator.py.
         device: where it calculates.
 
     Attributes:
@@ -72,7 +73,7 @@ class StructureEstimator:
     def from_pretrained(
         cls, path: str | Path | None = None, device: str | torch.device = "cpu"
     ) -> StructureEstimator:
-        """The estimator with the weights of the package, or of a file of tools/train_estimator.py.
+        """The estimator with the package's weights, or with a file of tools/pretrain_estimator.py.
 
         Raises:
             OSError: there is no such file, or it holds something else; the message names it.
@@ -85,7 +86,7 @@ class StructureEstimator:
             reason = str(error).splitlines()[0]
             raise OSError(
                 f"{path} holds no weights of this estimator ({reason}): train some with"
-                " tools/train_estimator.py, or install the package anew."
+                " tools/pretrain_estimator.py, or install the package anew."
             ) from error
         return cls(network, device)
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..body import PHENOTYPES
-from ..efficientnet import EfficientNetLite0
-from ..poses import PARTS
+from gcl.structure.body import PHENOTYPES
+from gcl.structure.efficientnet import EfficientNetLite0
+from gcl.structure.poses import PARTS
+
 from . import circle
 
 SIZE = (128, 64)

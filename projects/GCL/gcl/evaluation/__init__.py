@@ -1,0 +1,1 @@
+"""Judging trained models: retrieval, generated views, estimated structures; runs side by side."""

@@ -1,0 +1,197 @@
+"""A folder of a tool's files, a file or more a crop."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from gcl.structure.geometry import FACES, Geometry, GeometryError, read_faces, read_geometry
+from gcl.structure.store import stem
+
+from . import meshes, payload, smpl_parameters, tools
+from .payload import PayloadError, read_payload
+
+if TYPE_CHECKING:
+    from gcl.structure.smpl_body import SMPLBody
+
+# what tools put behind the image's name: 4D-Humans x_0.obj, SAM 3D Body x_mesh_000.ply
+_PERSON = re.compile(r"_(mesh_)?\d+$")
+
+
+class NobodyError(LookupError):
+    """The tool has no mesh for a crop."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How to read one tool's files.
+
+    Attributes:
+        reader: content of a file -> people; its docstring says what is in the file.
+        faces: where the tool keeps its mesh's faces, as Python.
+    """
+
+    reader: Callable[..., Any]
+    faces: str = ""
+
+    @property
+    def licence(self) -> str:
+        """The line of the reader's docstring about the licence."""
+        text = self.reader.__doc__.split("Licence:")[1].split("\n\n")[0]
+        return "Licence: " + " ".join(text.split())
+
+
+ADAPTERS = {
+    "hmr2": Adapter(tools.hmr2, "model.smpl.faces"),
+    "tokenhmr": Adapter(tools.tokenhmr, "model.smpl.faces"),
+    "sam3dbody": Adapter(tools.sam3dbody, "estimator.faces"),
+    "nlf": Adapter(tools.nlf, "smplx.SMPL(model_path).faces"),
+    "multihmr": Adapter(tools.multihmr, "model.smpl_layer['neutral'].bm_x.faces"),
+    "smpl": Adapter(smpl_parameters.smpl_parameters),
+    "mesh": Adapter(meshes.read_mesh),
+}
+"""Adapters by name."""
+
+
+class _Folder:
+    """Files of a folder by the crop they belong to.
+
+    A file ``<stem>``, ``<stem>_<number>`` or ``<stem>_mesh_<number>`` belongs to the crop
+    ``<stem>``, unless it is another crop's own name.
+    """
+
+    def __init__(self, folder: str, suffixes: tuple[str, ...], crops: Iterable[str]) -> None:
+        self.folder = folder
+        known = {stem(crop) for crop in crops}
+        self.files: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(os.listdir(folder)):
+            if os.path.splitext(name)[1].lower() not in suffixes or name == FACES:
+                continue
+            owner = stem(name)
+            if owner not in known:
+                owner = _PERSON.sub("", owner)
+            self.files[owner].append(os.path.join(folder, name))
+
+    def __getitem__(self, crop: str) -> list[str]:
+        if stem(crop) not in self.files:
+            raise NobodyError(f"{self.folder} has no file for {os.path.basename(crop)}.")
+        return self.files[stem(crop)]
+
+
+class GeometryFolder:
+    """Our own ``.npz`` of a folder; see :func:`open_adapter`."""
+
+    def __init__(self, folder: str, crops: Iterable[str]) -> None:
+        self._files = _Folder(folder, (".npz",), crops)
+        self.faces = read_faces(folder)
+
+    def __call__(self, crop: str) -> Geometry:
+        return read_geometry(self._files[crop][0], self.faces)
+
+
+class MeshFolder:
+    """Mesh files of a folder; see :func:`open_adapter`."""
+
+    faces = None  # every file has its own
+
+    def __init__(self, folder: str, crops: Iterable[str]) -> None:
+        self._files = _Folder(folder, meshes.SUFFIXES, crops)
+
+    def __call__(self, crop: str) -> Geometry:
+        people = [meshes.read_mesh(path) for path in self._files[crop]]
+        vertices, faces = max(people, key=lambda person: apparent_height(person[0]))
+        return _geometry(self._files[crop][0], vertices, faces)
+
+
+class ToolFolder:
+    """Files of one tool in a folder; see :func:`open_adapter`."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: str,
+        crops: Iterable[str],
+        reader: Callable[[Any], tools.People],
+        faces: Tensor,
+    ) -> None:
+        self._files = _Folder(folder, payload.SUFFIXES, crops)
+        self._name, self._reader = name, reader
+        self.faces = faces
+
+    def __call__(self, crop: str) -> Geometry:
+        people = []
+        for path in self._files[crop]:
+            try:
+                people += self._reader(read_payload(path))
+            except PayloadError:
+                raise
+            except (KeyError, ValueError, TypeError, IndexError) as error:
+                reason = error.args[0] if error.args else type(error).__name__
+                raise PayloadError(f"{path} is no file of {self._name}: {reason}.") from error
+        if not people:
+            raise NobodyError(f"{path} has no person for {os.path.basename(crop)}.")
+        return _geometry(path, max(people, key=apparent_height), self.faces)
+
+
+def open_adapter(
+    name: str, folder: str, crops: Iterable[str], body: SMPLBody | None = None
+) -> Callable[[str], Geometry]:
+    """A function from a crop's path to its mesh.
+
+    With several people in a crop's files, the one who appears tallest is the crop's.
+
+    Args:
+        name: "geometry" (our own ``.npz``) or one of :data:`ADAPTERS`.
+        folder: of the tool's files.
+        crops: paths of all crops, to tell whose file is whose.
+        body: which "smpl" needs; for the other tools it is another place to take the faces from.
+
+    Returns:
+        The function, which raises :class:`NobodyError` for a crop without a mesh, and
+        :class:`PayloadError` or GeometryError for an unusable file. Its attribute ``faces`` is the
+        (F, 3) that all meshes share, or None.
+
+    Raises:
+        GeometryError: there is no such folder, or no faces for the vertices of it.
+    """
+    if not os.path.isdir(folder):
+        raise GeometryError(f"{folder} is no folder with files of {name} (--input).")
+    if name == "geometry":
+        return GeometryFolder(folder, crops)
+    if name == "mesh":
+        return MeshFolder(folder, crops)
+    adapter = ADAPTERS[name]
+    if name == "smpl":
+        if body is None:
+            raise GeometryError("--source smpl needs the body model's file: --smpl-model.")
+        return ToolFolder(name, folder, crops, smpl_parameters.Posed(body), body.faces)
+    faces = read_faces(folder)
+    if faces is None and body is not None:
+        faces = body.faces
+    if faces is None:
+        raise GeometryError(
+            f"{os.path.join(folder, FACES)} does not exist, and {name} does not write its mesh's"
+            f" faces: save them once by numpy.save('{os.path.join(folder, FACES)}',"
+            f" {adapter.faces})."
+        )
+    return ToolFolder(name, folder, crops, adapter.reader, faces)
+
+
+def apparent_height(vertices: np.ndarray) -> float:
+    """How tall a person is in the picture: metres per metre of distance."""
+    distance = float(vertices[:, 2].mean())
+    return float(np.ptp(vertices[:, 1])) / (distance if distance > 0.1 else 1.0)
+
+
+def _geometry(path: str, vertices: np.ndarray, faces: np.ndarray | Tensor) -> Geometry:
+    try:
+        return Geometry(vertices, faces)
+    except GeometryError as error:
+        raise GeometryError(f"{path}: {error}.") from error

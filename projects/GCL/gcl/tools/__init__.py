@@ -1,0 +1,1 @@
+"""What the commands in tools/ do: also python -m gcl.tools.<name>, from any folder."""

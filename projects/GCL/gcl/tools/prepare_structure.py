@@ -1,0 +1,236 @@
+"""Make or check the structure images of a data set.
+
+python tools/prepare_structure.py Market1501 --out datasets/meshes
+torchrun --nproc-per-node 8 tools/prepare_structure.py MSMT17 --out datasets/meshes
+python tools/prepare_structure.py Market1501 --source hmr2 --input out/ --out datasets/meshes
+
+DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. The source
+is our own estimator, or a mesh-recovery tool's files, or geometry (our .npz). The estimator writes
+its meshes to OUT/<split>/geometry, and the names of those it is not sure of to
+OUT/<split>/low_confidence.txt. What is there already is left as it is, so a killed run goes on
+where it was. To check what is there: --source renders, or --source geometry --write geometry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+
+import torch.distributed as dist
+
+from gcl import ConfigError
+from gcl.data.build import load_dataset
+from gcl.data.folder import IMAGES, images_in
+from gcl.structure.adapters import ADAPTERS, open_adapter
+from gcl.structure.geometry import GeometryError
+from gcl.structure.prepare import (
+    Preparation,
+    Summary,
+    Verification,
+    open_written,
+    prepare,
+    share,
+    sheet,
+    verify,
+)
+from gcl.structure.prepare_estimate import DOUBTFUL, estimate_meshes, list_doubtful, stems_in
+from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError, stem
+from gcl.structure.verify import files_of, report
+
+from .command_line import sentence
+from .open_estimator import load_estimator
+
+ESTIMATE = "estimate"
+SPLITS = ("train", "test")
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", metavar="DATA", help="data set of the toolbox, or folder of crops")
+    parser.add_argument(
+        "--source",
+        default=ESTIMATE,
+        choices=(ESTIMATE, *SOURCES, *ADAPTERS),
+        help="(default: estimate)",
+    )
+    parser.add_argument("--out", required=True, help="GCL.STRUCTURE.DIR: holds train/ and test/")
+    parser.add_argument(
+        "--input",
+        help="the source's files, one or more a crop, named after it; its subfolders train/ and"
+        " test/ are used when they are there (default for geometry: where training reads it)",
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
+    )
+    parser.add_argument(
+        "--write", nargs="+", default=["renders"], choices=SOURCES, help="(default: renders)"
+    )
+    parser.add_argument(
+        "--height", type=at_least(1), default=256, help="of renders (default: 256 pixels)"
+    )
+    parser.add_argument(
+        "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
+    )
+    parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
+    parser.add_argument("--weights", help="of the estimator (default: those in the package)")
+    parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="let the estimator adapt to the crops first, by self-training without labels (see"
+        " projects/GCL/README.md)",
+    )
+    return parser.parse_args(arguments)
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """A parser of whole numbers from ``low`` on."""
+
+    def number(text: str) -> int:
+        if int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text} is below {low}")
+        return int(text)
+
+    return number
+
+
+def default_workers() -> int:
+    """Cores of this machine that each process of the job can have."""
+    return max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
+
+
+def list_crops(data: str, splits: list[str]) -> dict[str, list[str]]:
+    """Paths of the crops of each split, in an order that is the same everywhere.
+
+    Raises:
+        ConfigError: there are none, or two that would share one structure.
+    """
+    if os.path.isdir(data):
+        crops = {"train": images_in(data)}
+        if splits != ["train"]:
+            raise ConfigError(f"{data} is a folder of crops, which are all 'train': drop --split.")
+    else:
+        dataset = load_dataset(data)
+        items = {"train": dataset.train, "test": dataset.query + dataset.gallery}
+        crops = {split: [item[0] for item in items[split]] for split in splits}
+    for split, paths in crops.items():
+        crops[split] = sorted(set(paths))
+        if not paths:
+            raise ConfigError(f"{data} has no images ({', '.join(IMAGES)}) for {split}.")
+        name, times = Counter(stem(path) for path in crops[split]).most_common(1)[0]
+        if times > 1:
+            raise ConfigError(f"{data} has {times} images named {name} in {split}: rename them.")
+    return crops
+
+
+def what_to_check(args: argparse.Namespace) -> str | None:
+    """ "renders" or "geometry" when that is there and nothing is to be made."""
+    if args.source == "renders" and args.write != ["renders"]:
+        raise ConfigError("--source renders checks them: no mesh can be made from renders.")
+    here = args.source == "renders" or (args.source == "geometry" and args.input is None)
+    return args.source if here and args.write == [args.source] else None
+
+
+def load_body(path: str | None):
+    """The licensed SMPL body of a file; None without one."""
+    if path is None:
+        return None
+    from gcl.structure.smpl_body import SMPLBody
+
+    try:
+        return SMPLBody(path)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"--smpl-model: {error}") from error
+
+
+def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:
+    """Write meshes of a split by the estimator, then their renders if they are wanted."""
+    folder = os.path.join(args.out, split)
+    estimated = estimate_meshes(
+        crops, folder, lambda: load_estimator(args.weights), args.adapt, args.workers
+    )
+    if share()[0] == 0:
+        if made := estimated.counts["made"]:
+            print(f"{split}: {made} crops estimated, {made / estimated.seconds:.1f} crops/s")
+        few = list_doubtful(crops, folder)
+        print(f"{split}: {few} crops of low confidence, in {os.path.join(folder, DOUBTFUL)}")
+    if "renders" not in args.write:
+        return estimated
+    geometry = os.path.join(folder, GEOMETRY)
+    there = stems_in(geometry)
+    crops = [crop for crop in crops if stem(crop) in there]
+    source = open_adapter("geometry", geometry, crops)
+    summary = prepare(Preparation(crops, source, folder, ["renders"], args.height), args.workers)
+    summary.counts["failed"] += estimated.counts["failed"]
+    summary.messages = estimated.messages + summary.messages
+    return summary
+
+
+def open_source(args: argparse.Namespace, split: str, crops: list[str]):
+    """The function from a crop to its mesh."""
+    folder = args.input
+    if folder is None and args.source == "geometry":
+        folder = os.path.join(args.out, split, GEOMETRY)
+    if folder is None:
+        raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
+    if os.path.isdir(os.path.join(folder, split)):
+        folder = os.path.join(folder, split)
+    return open_adapter(args.source, folder, crops, load_body(args.smpl_model))
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Whether every crop has its structure."""
+    main_process = share()[0] == 0
+    good, check = True, what_to_check(args)
+    if args.source == ESTIMATE and args.input is not None:
+        raise ConfigError("--input holds a tool's files: name the tool by --source.")
+    if main_process and args.source in ADAPTERS:
+        print(f"{args.source}: {ADAPTERS[args.source].licence}")
+    for split, crops in list_crops(args.data, args.split).items():
+        folder = os.path.join(args.out, split)
+        if check:
+            problems = verify(Verification(crops, folder, check), args.workers)
+            text = f"{split}: {report(problems, files_of(len(crops), check))}"
+            good &= not problems
+            broken = {stem(p.path) for p in problems if p.kind in ("crop", "broken")}
+            crops = [crop for crop in crops if stem(crop) not in broken]
+        else:
+            if args.source == ESTIMATE:
+                summary = estimate(args, split, crops)
+            else:
+                source = open_source(args, split, crops)
+                dataset = Preparation(crops, source, folder, args.write, args.height)
+                summary = prepare(dataset, args.workers)
+            text = summary.table(split)
+            good &= summary.complete
+        if main_process:
+            print(text)
+            picture = os.path.join(args.out, f"sheet_{split}.png")
+            if sheet(open_written(args.out, split, args.write, args.height), crops, picture):
+                print(f"look at {picture}")
+    return good
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        if share()[1] > 1:
+            # a share may take days longer than another
+            dist.init_process_group("gloo", timeout=datetime.timedelta(days=30))
+        good = run(args)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    except (ConfigError, GeometryError, MissingStructureError, OSError) as error:
+        sys.exit(sentence(error))
+    # the first process alone fails: torchrun ends the others with any that does, and it has yet to
+    # print what the others have done
+    sys.exit(0 if good or share()[0] > 0 else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Train or evaluate GCL, or a baseline of the toolbox: the toolbox's command line.
+
+python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-gpus N] [KEY VALUE
+...]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from fastreid.engine import default_argument_parser, default_setup
+from fastreid.utils import comm
+from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.logger import setup_logger
+from torch.multiprocessing import ProcessExitedException
+
+from gcl import ConfigError, check_gcl_config, compat
+from gcl.engine import trainer_of
+from gcl.engine.hooks import NoClusterError
+from gcl.structure.store import MissingStructureError
+
+from .command_line import read_config, sentence
+
+# What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
+USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
+
+
+def load_config(args):
+    """The configuration of the command line, checked and frozen."""
+    cfg = read_config(args.config_file, args.opts)
+    check_gcl_config(cfg, training=not args.eval_only)
+    cfg.freeze()
+    return cfg
+
+
+def run(args):
+    cfg = load_config(args)
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="gcl")
+    if args.eval_only:
+        cfg.defrost()  # after its copy in OUTPUT_DIR, which may be that of the training
+        cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
+        cfg.freeze()
+        model = trainer_of(cfg).build_model(cfg)
+        Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+        results = trainer_of(cfg).test(cfg, model)
+        if comm.is_main_process():
+            with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
+                json.dump(results, file, default=float)
+        return results
+    trainer = trainer_of(cfg)(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+def run_process(args):
+    """:func:`run` in one process of the job."""
+    try:
+        return run(args)
+    except USER_ERRORS as error:
+        sys.exit(sentence(error))
+
+
+def main() -> None:
+    arguments = default_argument_parser().parse_args()
+    try:
+        config = load_config(arguments)
+        try:
+            compat.set_device(config.MODEL.DEVICE)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        compat.launch(
+            run_process,
+            arguments.num_gpus,
+            num_machines=arguments.num_machines,
+            machine_rank=arguments.machine_rank,
+            dist_url=arguments.dist_url,
+            args=(arguments,),
+        )
+    except USER_ERRORS as error:
+        sys.exit(sentence(error))
+    except ProcessExitedException as error:  # it has said why
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
