@@ -63,7 +63,8 @@ def pairs(tmp_path):
 @pytest.fixture
 def dataset(pairs, tmp_path, write_renders):
     names = [os.path.basename(path) for path in pairs.images]
-    store = RenderStore(write_renders(tmp_path / "meshes", names), "train")
+    keys = dict(zip(pairs.images, names, strict=True))
+    store = RenderStore(write_renders(tmp_path / "meshes", names), "train", keys)
     items = [(path, 0) for path in pairs.images]
     return ViewDataset(items, SIZE, structures=store, structure_size=(32, 16))
 
