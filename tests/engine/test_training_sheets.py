@@ -25,7 +25,7 @@ class Copier(nn.Module):
     def encode(self, structure):
         return structure
 
-    def look(self, x, s, e, code):
+    def appearance(self, x, s, e, code):
         assert torch.equal(s, e) and (code is not None) == self.uses_code
         self.looked.append((x, s))
         return x
@@ -38,7 +38,7 @@ class Copier(nn.Module):
 @pytest.fixture(params=[True, False], ids=["code", "crop"])
 def parts(toy, tmp_path, request):
     torch.manual_seed(0)
-    cfg = runs.config(tmp_path, toy, GCL__NUM_IMAGES=32)
+    cfg = runs.config(tmp_path, toy)
     train_set = TrainingSet(cfg)
     model = build_model(cfg)
     model.generator = Copier(model, request.param)

@@ -195,7 +195,7 @@ def test_drawing_is_the_generator_on_what_it_knows_of_the_crop(tiny_cfg, name):
         code = model.heads.part_code(model.backbone(x))
         small = F.interpolate(x, (32, 16), mode="bilinear", antialias=True)
         s = own[t % 2][None]
-        known = code if g.uses_code else g.look(small, s, g.encode(s))
+        known = code if g.uses_code else g.appearance(small, s, g.encode(s))
         view = g.decode(g.encode(structures[t : t + 1]), known)
         view = F.interpolate(view, SIZE, mode="bilinear", antialias=True)
         view = (view * model.pixel_std + model.pixel_mean).clamp(0, 255)

@@ -207,12 +207,12 @@ def drawing(
 
     def draw(crops: Tensor, own: Tensor, structures: Tensor, crop: np.ndarray) -> Tensor:
         parts = [model.preprocess_image({"images": part}) for part in crops.split(BATCH)]
-        codes = [model.code(x) for x in parts]  # once a crop
+        codes = [model.part_code(x) for x in parts]  # once a crop
         x, code = torch.cat(parts), None if codes[0] is None else torch.cat(codes)
         own, structures = own.to(model.device), structures.to(model.device)
         drawn, crop = [], torch.as_tensor(crop, device=model.device)
         for s, rows in zip(structures.split(BATCH), crop.split(BATCH), strict=True):
-            view = model.redraw(x[rows], None if code is None else code[rows], own[rows], s)
+            view = model.draw(x[rows], None if code is None else code[rows], own[rows], s)
             view = model.resize(view, size)
             drawn.append((view * model.pixel_std + model.pixel_mean).round().clamp(0, 255).byte())
         return torch.cat(drawn)
