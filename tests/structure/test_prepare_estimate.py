@@ -169,5 +169,12 @@ def test_doubtful_crops_are_listed_from_what_is_on_disk(crops, folder, estimator
         assert list_doubtful(crops, folder) == 2
         with open(f"{folder}/low_confidence.txt") as file:
             assert file.read() == "set/1/2.png 0.078\nset/0/2.png 0.235\n"
+    # of another data set in the same folder: beside the lines of the first
+    with open(f"{folder}/low_confidence.txt", "a") as file:
+        file.write("a b/1.png 0.100\nno_data_set.png 0.200\n")
     assert list_doubtful(dict(list(crops.items())[:2]), folder) == 0
-    assert os.path.getsize(f"{folder}/low_confidence.txt") == 0
+    with open(f"{folder}/low_confidence.txt") as file:
+        assert file.read() == "a b/1.png 0.100\n"
+    assert list_doubtful(crops, folder) == 2
+    with open(f"{folder}/low_confidence.txt") as file:
+        assert file.read() == "set/1/2.png 0.078\na b/1.png 0.100\nset/0/2.png 0.235\n"

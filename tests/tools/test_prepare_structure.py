@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -15,24 +14,23 @@ from structure.figures import figure
 
 from gcl.structure.geometry import read_geometry, render_views, write_faces, write_geometry
 from gcl.structure.store import FOLDERS, TURNS, names_in
-
-PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "prepare_structure.py")
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location("prepare_structure", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from gcl.tools import prepare_structure as tool
 
 
 @pytest.fixture
-def run(tool, monkeypatch, capsys):
+def run(monkeypatch, capsys):
     """``run(*arguments)``: (exit status or sentence, what was printed)."""
 
     def call(*arguments: str, last: tuple[str, ...] = ()) -> tuple[int | str, str]:
-        line = [PATH, *map(str, arguments), "--workers", "0", "--height", "32", *last]
+        line = [
+            "prepare_structure.py",
+            *map(str, arguments),
+            "--workers",
+            "0",
+            "--height",
+            "32",
+            *last,
+        ]
         monkeypatch.setattr(sys, "argv", line)
         with pytest.raises(SystemExit) as end:
             tool.main()
@@ -267,7 +265,7 @@ def test_a_full_disk_ends_in_one_sentence(tmp_path, crops, run):
 
 
 @pytest.mark.parametrize(("rank", "status"), [(0, 1), (1, 0)])
-def test_of_a_torchrun_job_only_the_process_that_prints_fails(tool, run, monkeypatch, rank, status):
+def test_of_a_torchrun_job_only_the_process_that_prints_fails(run, monkeypatch, rank, status):
     """Torchrun kills all others as soon as one fails: the table would be lost."""
     monkeypatch.setenv("RANK", str(rank))
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -121,21 +121,44 @@ def estimate_meshes(
 
 
 def list_doubtful(crops: CropKeys, folder: str) -> int:
-    """Write :data:`DOUBTFUL` into ``folder`` and return how many lines it has: key and confidence
-    of the crops whose mesh on disk is only a standing body, the lowest confidence first."""
-    found = []
+    """Write :data:`DOUBTFUL` into ``folder``: key and confidence of the crops whose mesh on disk is
+    only a standing body, the lowest confidence first. Lines of other data sets stay.
+
+    Returns:
+        How many of ``crops`` it lists.
+    """
+    path = os.path.join(folder, DOUBTFUL)
+    found, kept = [], _doubtful_of_others(path, {_data_set(key) for key in crops.values()})
     for key in crops.values():
-        path = os.path.join(folder, GEOMETRY, mesh_name(key))
+        mesh = os.path.join(folder, GEOMETRY, mesh_name(key))
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(mesh, allow_pickle=False) as arrays:
                 if "doubtful" in arrays and arrays["doubtful"]:
                     found.append((float(arrays["confidence"]), key))
         except BROKEN:  # missing or damaged, which is told where it is used
             continue
-    lines = [f"{key} {confidence:.3f}\n" for confidence, key in sorted(found)]
-    with atomic(os.path.join(folder, DOUBTFUL)) as file:
+    lines = [f"{key} {confidence:.3f}\n" for confidence, key in sorted(found + kept)]
+    with atomic(path) as file:
         file.write("".join(lines).encode())
-    return len(lines)
+    return len(found)
+
+
+def _doubtful_of_others(path: str, data_sets: set[str]) -> list[tuple[float, str]]:
+    """Confidences and keys that a list has of crops outside of ``data_sets``."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        lines = [line.rpartition(" ") for line in file.read().splitlines()]
+    # names without a data set are a list of an earlier version
+    return [
+        (float(confidence), key)
+        for key, _, confidence in lines
+        if "/" in key and _data_set(key) not in data_sets
+    ]
+
+
+def _data_set(key: str) -> str:
+    return key.partition("/")[0]
 
 
 def adaptation_sample(crops: Sequence[str]) -> list[str]:

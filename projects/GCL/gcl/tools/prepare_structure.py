@@ -8,9 +8,9 @@ DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder 
 is our own estimator, or a mesh-recovery tool's files, or geometry (our .npz). The estimator writes
 its meshes to OUT/<split>/geometry, and the names of those it is not sure of to
 OUT/<split>/low_confidence.txt. All files are named after the data set (or folder) and the crop's
-path in it, so that OUT can hold several data sets. What is there already is left as it is, so a
-killed run goes on where it was. To check what is there: --source renders, or --source geometry
---write geometry.
+path in it, so that OUT can hold several data sets (two folders of one name need an OUT each). What
+is there already is left as it is, so a killed run goes on where it was. To check what is there:
+--source renders, or --source geometry --write geometry.
 """
 
 from __future__ import annotations
