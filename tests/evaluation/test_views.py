@@ -63,7 +63,8 @@ def pairs(tmp_path):
 @pytest.fixture
 def dataset(pairs, tmp_path, write_renders):
     names = [os.path.basename(path) for path in pairs.images]
-    store = RenderStore(write_renders(tmp_path / "meshes", names), "train")
+    keys = dict(zip(pairs.images, names, strict=True))
+    store = RenderStore(write_renders(tmp_path / "meshes", names), "train", keys)
     items = [(path, 0) for path in pairs.images]
     return ViewDataset(items, SIZE, structures=store, structure_size=(32, 16))
 
@@ -131,7 +132,7 @@ def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator
         for i, t in enumerate(range(here.start, here.stop)):
             path = pairs.images[pairs.crop[t]]
             assert torch.equal(crops[i], picture(path))
-            grey = np.asarray(dataset.structures.load(os.path.basename(path), pairs.turn[t]))
+            grey = np.asarray(dataset.structures.load(path, pairs.turn[t]))
             assert structures[i].mean().item() * 255 == pytest.approx(grey.mean(), abs=0.5)
     assert set(kept) == {0, 50}
     crop, true, best, nothing = kept[50]

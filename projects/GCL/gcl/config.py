@@ -118,8 +118,9 @@ def add_gcl_config(cfg: CN) -> None:
 
     # ---- structure images s (renders of the person's mesh)
     cfg.GCL.STRUCTURE = CN()
-    # Folder with {train,test}/{render,render_45,...,render_315}/<image name>, and/or
-    # {train,test}/geometry/<image stem>.npz; tools/prepare_structure.py makes them
+    # Folder with {train,test}/{render,render_45,...,render_315}/<image>, and/or
+    # {train,test}/geometry/<image>.npz; <image> is <data set>/<path below the data set's folder>,
+    # as tools/prepare_structure.py writes them, or the name of the image where it is unique
     cfg.GCL.STRUCTURE.DIR = ""
     # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
     # CPU time (160 against 19 ms for 16 images of 256 x 128, benchmarks/structure.py)

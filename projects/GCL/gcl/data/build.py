@@ -17,6 +17,7 @@ from fastreid.utils import comm
 from gcl.config import ConfigError, generator_size
 from gcl.structure.store import open_store
 
+from .folder import dataset_keys
 from .transforms import build_joint_transform
 from .view_dataset import ViewDataset, with_structure
 
@@ -41,14 +42,14 @@ class TrainingSet:
 
     Raises:
         ConfigError: a data set is unknown or not there, or has too few images for a batch.
-        MissingStructureError: images lack structures.
+        MissingStructureError: images lack structures, or two would share one.
     """
 
     def __init__(self, cfg) -> None:
         self.cfg = cfg
-        train = []
-        for name in cfg.DATASETS.NAMES:
-            train.extend(load_dataset(name, combineall=cfg.DATASETS.COMBINEALL).train)
+        names = cfg.DATASETS.NAMES
+        sets = [load_dataset(name, combineall=cfg.DATASETS.COMBINEALL) for name in names]
+        train = [item for dataset in sets for item in dataset.train]
         train.sort(key=lambda item: item[0])
         self.items = [(path, camera_number(camera)) for path, _, camera in train]
         _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
@@ -62,8 +63,11 @@ class TrainingSet:
         self.usable = list(range(len(self.items)))
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
             structure = cfg.GCL.STRUCTURE
+            crops = {}
+            for name, dataset in zip(names, sets, strict=True):
+                crops |= dataset_keys(name, dataset, dataset.train)
             self.structures = open_store(
-                structure.DIR, "train", structure.SOURCE, cfg.INPUT.SIZE_TRAIN[0]
+                structure.DIR, "train", structure.SOURCE, crops, cfg.INPUT.SIZE_TRAIN[0]
             )
             self.usable = with_structure(self.items, self.structures, structure.MISSING)
             if len(self.usable) < len(self.items):

@@ -5,7 +5,6 @@ Shapes: H x W crop (INPUT.SIZE_TRAIN), h x w structure image (GCL.GENERATOR.SIZE
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -95,7 +94,7 @@ class ViewDataset(Dataset):
 
     def _structures(self, path: str, turns: Sequence[int], aspect: float) -> Images:
         """Structures at the size of the crop, so that one geometry serves both."""
-        views = self.structures.load_views(os.path.basename(path), turns, aspect)
+        views = self.structures.load_views(path, turns, aspect)
         return tuple(TF.resize(view, self.size) for view in views)
 
     def _structure_tensor(self, image: Image.Image) -> Tensor:
@@ -125,12 +124,12 @@ def with_structure(
     Raises:
         MissingStructureError: crops lack structures and ``missing`` is "error", or none has any.
     """
-    names = [os.path.basename(path) for path, _ in items]
-    lacking = [name for name in names if name not in structures]
-    if lacking and (missing == "error" or len(lacking) == len(names)):
+    lacking = [path for path, _ in items if path not in structures]
+    if lacking and (missing == "error" or len(lacking) == len(items)):
+        first = ", ".join(structures.crops[path] for path in lacking[:5])
         raise MissingStructureError(
-            f"{len(lacking)} of {len(names)} images have no structure in"
-            f" {structures.folder}, the first: {', '.join(lacking[:5])}. Prepare them, or set"
+            f"{len(lacking)} of {len(items)} images have no structure in"
+            f" {structures.folder}, the first: {first}. Prepare them, or set"
             " GCL.STRUCTURE.MISSING skip to leave them out of the phases that need structures."
         )
-    return [i for i, name in enumerate(names) if name in structures]
+    return [i for i, (path, _) in enumerate(items) if path in structures]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
@@ -26,7 +25,7 @@ def contact_sheet(store: StructureStore, crops: Sequence[str], height: int = 128
     for path in crops:
         with Image.open(path) as crop:
             aspect = crop.width / crop.height
-            views = store.load_views(os.path.basename(path), (0, *TURNS), aspect)
+            views = store.load_views(path, (0, *TURNS), aspect)
             rows.append([crop.convert("RGB"), *views])
     width = max(max(round(height * row[0].width / row[0].height), 1) for row in rows)
     columns = ("crop", "own", *map(str, TURNS))
