@@ -147,19 +147,6 @@ def render_size(height: int, aspect: float) -> tuple[int, int]:
     return height, max(round(height * aspect), 1)
 
 
-def crop_size(path: str) -> tuple[int, int]:
-    """(width, height) in pixels of a photograph.
-
-    Raises:
-        OSError: it can not be read; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
-
-
 def stem(name: str) -> str:
     """File name without folder and suffix."""
     return os.path.splitext(os.path.basename(name))[0]

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
+from gcl.photographs import PhotographError, photograph_size
+
 from .geometry import read_faces, read_geometry
-from .store import FOLDERS, GEOMETRY, TURNS, crop_size, read_render, render_path, stem
+from .store import FOLDERS, GEOMETRY, TURNS, read_render, render_path, stem
 
 KINDS = {
-    "crop": "the photograph itself can not be read",
+    "crop": "the photograph itself can not be used",
     "missing": "the file is not there",
     "broken": "it can not be read to its end",
     "size": "the eight views of an image differ in size",
@@ -41,8 +43,8 @@ def check_renders(folder: str, crop: str) -> list[Problem]:
         crop: path of the photograph.
     """
     try:
-        width, height = crop_size(crop)
-    except OSError as error:
+        height, width = photograph_size(crop)
+    except PhotographError as error:
         return [Problem("crop", crop, str(error))]
     problems, size = [], None
     for turn in (0, *TURNS):
