@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from structure.figures import figure
 
-from gcl.data.view_dataset import ViewDataset, read_crop, with_structure
+from gcl.data.view_dataset import ViewDataset, with_structure
+from gcl.photographs import PhotographError
 from gcl.structure.geometry import render_views, write_geometry
 from gcl.structure.store import (
     FOLDERS,
@@ -167,9 +168,8 @@ def test_a_broken_or_missing_crop_is_named(tmp_path, write_crop, content):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:300] if content == "cut" else content)
-    for read in (lambda: read_crop(str(path)), lambda: ViewDataset([(str(path), 0)], SIZE)[0]):
-        with pytest.raises(OSError, match=f"image {re.escape(str(path))} can not be read"):
-            read()
+    with pytest.raises(PhotographError, match=f"image {re.escape(str(path))} can not be read"):
+        ViewDataset([(str(path), 0)], SIZE)[0]
 
 
 def test_a_broken_render_is_named(tmp_path, items, store):

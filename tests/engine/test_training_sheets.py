@@ -8,8 +8,8 @@ from torch import nn
 from torchvision.transforms import functional as TF
 
 from gcl.data.build import TrainingSet
-from gcl.data.view_dataset import read_crop
 from gcl.engine.training_sheets import triplet_sheet, turntable_sheet
+from gcl.photographs import read_photograph
 
 H, W = 32, 16
 
@@ -61,7 +61,7 @@ def cells(sheet, columns):
 
 
 def crop(train_set, i):
-    return TF.pil_to_tensor(read_crop(train_set.items[i][0])).float() / 255
+    return TF.pil_to_tensor(read_photograph(train_set.items[i][0])).float() / 255
 
 
 def render(train_set, i, turn):

@@ -16,13 +16,14 @@ from PIL import Image
 from structure.estimators import estimator  # noqa: F401  fixture
 from torchvision.transforms import functional as TF
 
-from gcl.data.view_dataset import ViewDataset, read_crop
+from gcl.data.view_dataset import ViewDataset
 from gcl.evaluation.view_encoders import STAGES, Encoder
 from gcl.evaluation.view_pairs import Item, photographs
 from gcl.evaluation.view_report import figures, report
 from gcl.evaluation.view_sheet import GAP, HEADER, HEIGHT, TEXT, sample, view_sheet
 from gcl.evaluation.views import CHANCE, CROP, PHOTOGRAPH, Judge, drawing, measure
 from gcl.modeling.imagenet import ImageNet
+from gcl.photographs import read_photograph
 from gcl.structure.store import RenderStore
 
 SIZE = (64, 32)
@@ -90,7 +91,7 @@ class Knows:
 
 
 def picture(path: str) -> torch.Tensor:
-    return TF.pil_to_tensor(read_crop(path))
+    return TF.pil_to_tensor(read_photograph(path))
 
 
 def nearly(values) -> object:

@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from photograph_files import HEIGHT, KINDS, WIDTH, write_photograph
 from PIL import Image
 from structure.figures import figure
 
@@ -120,6 +121,37 @@ def test_crops_without_a_mesh_are_counted_and_told(make_crops, train):
     assert table.count("nobody: ") == 5
     assert table.splitlines()[2].split() == ["train", "9", "0", "0", "7", "2", "-"]
     assert names_in(train) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_renders_have_the_shape_of_the_upright_crop(tmp_path, train, kind):
+    path, pixels = write_photograph(tmp_path, kind)
+    prepare(Preparation([path], Figures(), train, ["renders"], 2 * HEIGHT))
+    assert verify(Verification([path], train, "renders")) == []
+    store = RenderStore(os.path.dirname(train), "train")
+    assert store.load(os.path.basename(path)).size == (2 * WIDTH, 2 * HEIGHT)
+    assert sheet(store, [path], str(tmp_path / "sheet.png")) == 1
+    with Image.open(tmp_path / "sheet.png") as image:  # the crop is its first cell
+        cell = image.crop((4, 18, 4 + round(128 * WIDTH / HEIGHT), 18 + 128))
+    crop = Image.fromarray(pixels).resize(cell.size, Image.Resampling.BICUBIC)
+    assert np.array_equal(cell, crop)
+
+
+@pytest.mark.parametrize("size", [(24, 5), (24, 193), (20000, 10000)], ids=str)
+def test_what_is_no_crop_fails_alone(make_crops, train, size):
+    crops = make_crops("a.png", "b.png", "c.png")
+    Image.new("1", size).save(crops[1])
+    summary = prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 64))
+    assert summary.counts == Counter({"made": 2, "failed": 1})
+    (message,) = summary.messages
+    assert message.startswith(f"failed: image {crops[1]} can not be ")
+    assert names_in(train) == {"a.png", "c.png"}
+    # one that was good once spoils neither the check nor the sheet
+    os.truncate(crops[2], os.path.getsize(crops[2]) // 2)
+    store = RenderStore(os.path.dirname(train), "train")
+    assert sheet(store, crops, os.path.join(train, "sheet.png")) == 1
+    problems = verify(Verification(crops[:2], train, "renders"))
+    assert [(problem.kind, problem.path) for problem in problems] == [("crop", crops[1])]
 
 
 def test_a_disk_error_stops_the_run(make_crops, train, monkeypatch):

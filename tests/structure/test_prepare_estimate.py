@@ -7,13 +7,17 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
+from photograph_files import KINDS, write_photograph
 from structure.estimators import colour_crop, estimator  # noqa: F401  fixtures
 from structure.figures import figure
 
 from gcl.structure import prepare_estimate
 from gcl.structure.crop_keys import files_below
+from gcl.structure.estimate.crops import load_crops
 from gcl.structure.geometry import read_faces, read_geometry
 from gcl.structure.prepare_estimate import (
+    Batches,
     adaptation_sample,
     estimate_meshes,
     list_doubtful,
@@ -129,6 +133,16 @@ def test_unreadable_crops_fail_alone(paths, crops, folder, estimator):  # noqa: 
     others = folder + "2"
     assert estimate_meshes(crops, others, estimator.from_pretrained).counts == Counter(failed=10)
     assert estimator.log == [("load", None)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_are_what_the_estimator_would_read(tmp_path, kind):
+    path, pixels = write_photograph(tmp_path, kind)
+    _, pictures, broken = Batches({path: f"set/{kind}"}, str(tmp_path))[0]
+    assert broken == [] and list(pictures) == [path]
+    assert pictures[path].shape == (128, 64, 3)
+    for crop in (path, pixels):
+        assert torch.equal(load_crops([pictures[path]]), load_crops([crop]))
 
 
 def test_an_estimate_that_is_no_person_fails_alone(paths, folder, estimator, monkeypatch):  # noqa: F811

@@ -9,7 +9,6 @@ import re
 import numpy as np
 from fastreid.data import build_reid_train_loader
 from fastreid.data.build import _root, build_reid_test_loader
-from fastreid.data.common import CommDataset
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
@@ -18,6 +17,7 @@ from gcl.config import ConfigError, generator_size
 from gcl.structure.store import open_store
 
 from .folder import dataset_keys
+from .retrieval_dataset import RetrievalDataset
 from .transforms import build_joint_transform
 from .view_dataset import ViewDataset, with_structure
 
@@ -130,8 +130,8 @@ def build_test_loader(cfg, name: str):
     data = load_dataset(name)
     if comm.is_main_process():
         data.show_test()
-    dataset = CommDataset(
-        data.query + data.gallery, build_transforms(cfg, is_train=False), relabel=False
+    dataset = RetrievalDataset(
+        data.query + data.gallery, cfg.INPUT.SIZE_TEST, build_transforms(cfg, is_train=False)
     )
     return build_reid_test_loader(
         dataset,

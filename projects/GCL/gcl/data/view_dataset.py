@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from fastreid.data.data_utils import read_image
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import functional as TF
 from torchvision.transforms.functional import InterpolationMode
 
+from gcl.photographs import photograph_size, read_photograph
 from gcl.structure.store import TURNS, MissingStructureError, StructureStore
 
 Images = tuple[Image.Image, ...]
@@ -68,7 +68,7 @@ class ViewDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         path, camera = self.items[index]
-        image = read_crop(path)
+        image = read_photograph(path, self.size)
         item = {"targets": -1, "camids": camera, "img_paths": path, "indices": int(index)}
         if self.augment is not None:
             item["images_aug"] = self.augment(image)
@@ -88,8 +88,8 @@ class ViewDataset(Dataset):
     def views(self, index: int) -> Tensor:
         """Structure images of one person from its own view and all seven turns, (8, 1, h, w)."""
         path = self.items[index][0]
-        crop = read_crop(path)
-        views = self._structures(path, (0, *TURNS), crop.width / crop.height)
+        height, width = photograph_size(path)
+        views = self._structures(path, (0, *TURNS), width / height)
         return torch.stack([self._structure_tensor(view) for view in views])
 
     def _structures(self, path: str, turns: Sequence[int], aspect: float) -> Images:
@@ -99,18 +99,6 @@ class ViewDataset(Dataset):
 
     def _structure_tensor(self, image: Image.Image) -> Tensor:
         return TF.pil_to_tensor(TF.resize(image, self.structure_size)).float() / 255
-
-
-def read_crop(path: str) -> Image.Image:
-    """Read an RGB crop through the toolbox.
-
-    Raises:
-        OSError: the file is missing or broken; the message names it.
-    """
-    try:
-        return read_image(path, format="RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
 
 
 def with_structure(

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as TF
 from torchvision.transforms.functional import InterpolationMode
 from tqdm import tqdm
 
-from gcl.data.view_dataset import ViewDataset, read_crop
+from gcl.data.view_dataset import ViewDataset
 from gcl.losses import perceptual_distance
 from gcl.modeling.imagenet import ImageNet
+from gcl.photographs import read_photograph
 from gcl.structure.estimate import StructureEstimator
 from gcl.structure.store import TURNS
 
@@ -158,7 +160,8 @@ def measure(
             yaw = torch.from_numpy(pairs.yaw[truth]).float()
             wanted = true.at(truth - here[0])
             errors.append(yaw_errors(wanted.yaw, yaw))
-            crops = _stack([read_crop(pairs.images[i]) for i in chosen], dataset.size)
+            photographs = (read_photograph(pairs.images[i], dataset.size) for i in chosen)
+            crops = _stack(photographs, dataset.size)
             structures = torch.stack([dataset.views(int(i)) for i in chosen])
             turn = [1 + TURNS.index(t) for t in pairs.turn[visit.pairs]]
             turned = structures[torch.as_tensor(crop), torch.tensor(turn)]
@@ -220,7 +223,7 @@ def drawing(
     return draw
 
 
-def _stack(images: list, size: tuple[int, int]) -> Tensor:
+def _stack(images: Iterable[Image.Image], size: tuple[int, int]) -> Tensor:
     """Photographs as training has them, (B, 3, H, W), uint8."""
     resized = [TF.resize(image, list(size), InterpolationMode.BICUBIC) for image in images]
     return torch.stack([TF.pil_to_tensor(image) for image in resized])

@@ -11,7 +11,8 @@ Bodies: `body`, `smpl`, `poses`, `skeleton`, `anny_data`, `cache`. Pictures: `re
 `efficientnet`.
 
 Camera space is the same everywhere: x to the image right, y down, z forward, metres; at yaw 0 a
-person faces the camera. Imports nothing else of this project.
+person faces the camera. Imports nothing else of this project but `photographs` and
+`atomic_files`, which import nothing of it.
 """
 
 from .body import AnnyBody, Body, BodyOutput, sample_phenotype

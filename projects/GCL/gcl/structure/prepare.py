@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gcl.atomic_files import atomic, remove_leftovers
+from gcl.photographs import PhotographError, photograph_size, read_photograph
 
 from .adapters import NobodyError
 from .contact_sheet import contact_sheet
@@ -27,7 +28,6 @@ from .store import (
     TURNS,
     RenderStore,
     StructureStore,
-    crop_size,
     names_in,
     open_store,
     render_size,
@@ -128,7 +128,7 @@ class Preparation(Dataset):
             return Outcome("there already")
         try:
             geometry = self.source(crop)
-            size = crop_size(crop)
+            height, width = photograph_size(crop)
         except NobodyError as error:
             return Outcome("nobody", error.args[0])
         except (ValueError, OSError) as error:
@@ -138,7 +138,7 @@ class Preparation(Dataset):
             path = os.path.join(self.folder, GEOMETRY, mesh_name(key))
             write_geometry(path, geometry, self._faces)
         if renders:
-            views = render_views(geometry, (0, *TURNS), render_size(self.height, size[0] / size[1]))
+            views = render_views(geometry, (0, *TURNS), render_size(self.height, width / height))
             write_renders(self.folder, key, views)
         return Outcome("made")
 
@@ -187,15 +187,26 @@ def verify(dataset: Verification, workers: int = 0) -> list[Problem]:
 
 def sheet(store: StructureStore, crops: Iterable[str], path: str, rows: int = 12) -> int:
     """Write a contact sheet of up to ``rows`` crops with structures; returns how many there are.
+    Of those that are drawn, a crop that can not be read is left out.
 
     They are drawn, always the same ones: every n-th crop could be the same view of everybody.
     """
     crops = [crop for crop in crops if crop in store]
     chosen = sorted(random.Random(0).sample(crops, min(rows, len(crops))))
+    chosen = [crop for crop in chosen if readable(crop)]
     if chosen:
         with atomic(path) as file:
             contact_sheet(store, chosen).save(file, "PNG")
     return len(chosen)
+
+
+def readable(crop: str) -> bool:
+    """Whether a photograph can be read to its end."""
+    try:
+        read_photograph(crop)
+    except PhotographError:
+        return False
+    return True
 
 
 def open_written(

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gcl.atomic_files import atomic
-from gcl.structure.estimate.crops import read_crop
+from gcl.photographs import PhotographError
+from gcl.structure.estimate.crops import load_crop
 
 from .crop_keys import CropKeys, files_below, mesh_name
 from .estimate import Estimate, StructureEstimator
 from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
-from .prepare import Outcome, Summary, each, gather, make_folders, share
+from .prepare import Outcome, Summary, each, gather, make_folders, readable, share
 from .store import GEOMETRY
 
 BATCH = 64
@@ -33,7 +34,8 @@ DOUBTFUL = "low_confidence.txt"
 
 
 class Batches(Dataset):
-    """Item i is the i-th batch of crops, decoded.
+    """Item i is the i-th batch of crops, decoded and at the size at which the estimator looks at
+    them: full-size photographs would fill the memory.
 
     Args:
         crops: in an order that is always the same.
@@ -53,14 +55,14 @@ class Batches(Dataset):
         return [crop for crop in self.batches[index] if crop not in self._there]
 
     def __getitem__(self, index: int) -> tuple[int, dict[str, np.ndarray], list[OSError]]:
-        """Number of the batch; its pictures, (H, W, 3) uint8 by path; what can not be read of those
-        that lack a mesh. Both empty when the batch lacks nothing."""
+        """Number of the batch; its pictures, (128, 64, 3) uint8 by path; what can not be read of
+        those that lack a mesh. Both empty when the batch lacks nothing."""
         pictures, broken = {}, []
         lacking = self.lacking(index)
         for crop in self.batches[index] if lacking else ():
             try:
-                pictures[crop] = read_crop(crop)
-            except OSError as error:
+                pictures[crop] = load_crop(crop)
+            except PhotographError as error:
                 if crop in lacking:
                     broken.append(error)
         return index, pictures, broken
@@ -164,15 +166,7 @@ def _data_set(key: str) -> str:
 def adaptation_sample(crops: Sequence[str]) -> list[str]:
     """Up to :data:`ADAPT_TO` crops that can be read, the same in every run and process."""
     sample = sorted(random.Random(0).sample(list(crops), min(ADAPT_TO, len(crops))))
-    return [crop for crop in sample if _readable(crop)]
-
-
-def _readable(crop: str) -> bool:
-    try:
-        read_crop(crop)
-    except OSError:
-        return False
-    return True
+    return [crop for crop in sample if readable(crop)]
 
 
 def _write(path: str, crop: str, found: Estimate, i: int, faces: Tensor) -> Outcome:

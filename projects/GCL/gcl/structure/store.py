@@ -182,19 +182,6 @@ def render_size(height: int, aspect: float) -> tuple[int, int]:
     return height, max(round(height * aspect), 1)
 
 
-def crop_size(path: str) -> tuple[int, int]:
-    """(width, height) in pixels of a photograph.
-
-    Raises:
-        OSError: it can not be read; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
-
-
 def render_path(folder: str, name: str, turn: int) -> str:
     """Path of one render below a split's folder."""
     return os.path.join(folder, "render" if turn == 0 else f"render_{turn}", name)

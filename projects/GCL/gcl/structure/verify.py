@@ -9,18 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from .store import (
-    FOLDERS,
-    TURNS,
-    GeometryStore,
-    RenderStore,
-    crop_size,
-    read_render,
-    render_path,
-)
+from gcl.photographs import PhotographError, photograph_size
+
+from .store import FOLDERS, TURNS, GeometryStore, RenderStore, read_render, render_path
 
 KINDS = {
-    "crop": "the photograph itself can not be read",
+    "crop": "the photograph itself can not be used",
     "missing": "the file is not there",
     "broken": "it can not be read to its end",
     "size": "the eight views of an image differ in size",
@@ -50,8 +44,8 @@ class Problem(NamedTuple):
 def check_renders(store: RenderStore, crop: str) -> list[Problem]:
     """Check the eight renders of one photograph of a store."""
     try:
-        width, height = crop_size(crop)
-    except OSError as error:
+        height, width = photograph_size(crop)
+    except PhotographError as error:
         return [Problem("crop", crop, crop, str(error))]
     problems, size = [], None
     for turn in (0, *TURNS):
