@@ -108,38 +108,6 @@ def test_views_are_the_own_one_and_the_seven_turns_in_order(items, store):
     assert len(TURNS) == 7
 
 
-def test_a_flip_mirrors_crop_and_structures_alike(items, store):
-    def flip(images):
-        return tuple(i.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for i in images)
-
-    plain = ViewDataset(items, SIZE, structures=store)[0]
-    flipped = ViewDataset(items, SIZE, structures=store, joint_transform=flip)[0]
-    for key in ("images", "structure_ori"):
-        assert torch.equal(flipped[key], plain[key].flip(-1))
-        assert not torch.equal(flipped[key], plain[key])
-    new = flipped["structure_new"]  # the darker half is on the right now
-    assert new[..., 20:].max() < new[..., :12].min()
-
-
-def test_the_random_flip_of_the_configuration_never_tears_them_apart(items, store, tiny_cfg):
-    from gcl.data.transforms import build_joint_transform
-
-    cfg = tiny_cfg("INPUT.FLIP.ENABLED", True, "INPUT.FLIP.PROB", 0.5)
-    dataset = ViewDataset(items, SIZE, structures=store, joint_transform=build_joint_transform(cfg))
-    plain = ViewDataset(items, SIZE)[0]["images"]
-    torch.manual_seed(0)
-    mirrored = []
-    for _ in range(20):
-        item = dataset[0]
-        is_mirrored = torch.equal(item["images"], plain.flip(-1))
-        assert is_mirrored or torch.equal(item["images"], plain)
-        for key in ("structure_ori", "structure_new"):
-            left, right = item[key][..., :12].mean(), item[key][..., 20:].mean()
-            assert (left > right) == is_mirrored
-        mirrored.append(is_mirrored)
-    assert 0 < sum(mirrored) < 20
-
-
 def test_transform_and_augment_see_the_crop(items, store):
     def negative(image: Image.Image) -> torch.Tensor:
         return 255 - torch.from_numpy(np.array(image)).permute(2, 0, 1).float()

@@ -65,8 +65,6 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.GENERATOR = CN()
     cfg.GCL.GENERATOR.EPOCHS = 40
     cfg.GCL.GENERATOR.IMS_PER_BATCH = 16
-    # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
-    cfg.GCL.GENERATOR.AUGMENT = False
     # E_str and G, in REID_HEADS_REGISTRY: the paper's "ViewGenerator", which knows a crop by its
     # part code, or "AttentionViewGenerator", which looks at the crop itself and at no encoder.
     cfg.GCL.GENERATOR.NAME = "ViewGenerator"

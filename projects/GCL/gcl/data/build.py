@@ -18,7 +18,6 @@ from gcl.structure.store import open_store
 
 from .folder import dataset_keys
 from .retrieval_dataset import RetrievalDataset
-from .transforms import build_joint_transform
 from .view_dataset import ViewDataset, with_structure
 
 logger = logging.getLogger(__name__)
@@ -94,7 +93,6 @@ class TrainingSet:
             cfg.INPUT.SIZE_TRAIN,
             structures=self.structures,
             structure_size=generator_size(cfg),
-            joint_transform=build_joint_transform(cfg) if cfg.GCL.GENERATOR.AUGMENT else None,
             augment=build_transforms(cfg, is_train=True)
             if phase == "joint" and cfg.GCL.JOINT.AUGMENT
             else None,

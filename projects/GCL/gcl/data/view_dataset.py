@@ -37,8 +37,7 @@ class ViewDataset(Dataset):
         structures: source of structure images; None: none are read.
         structure_size: (h, w) of structure images.
         transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
-        joint_transform: maps a tuple of PIL images (crop, s_ori, s_new) with the same geometry for
-        all. augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
+        augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
     """
 
     # Identity labels are never in here; the toolbox sizes its classifier by this, and GCL has none.
@@ -52,7 +51,6 @@ class ViewDataset(Dataset):
         structures: StructureStore | None = None,
         structure_size: tuple[int, int] | None = None,
         transform: Callable[[Image.Image], Tensor] | None = None,
-        joint_transform: Callable[[Images], Images] | None = None,
         augment: Callable[[Image.Image], Tensor] | None = None,
     ) -> None:
         self.items = list(items)
@@ -60,7 +58,6 @@ class ViewDataset(Dataset):
         self.structures = structures
         self.structure_size = structure_size or self.size
         self.transform = transform
-        self.joint_transform = joint_transform
         self.augment = augment
 
     def __len__(self) -> int:
@@ -79,8 +76,6 @@ class ViewDataset(Dataset):
         if self.structures is not None:
             turn = TURNS[int(torch.randint(len(TURNS), ()))]
             views += self._structures(path, (0, turn), image.width / image.height)
-            if self.joint_transform is not None:
-                views = self.joint_transform(views)
             item["structure_ori"], item["structure_new"] = map(self._structure_tensor, views[1:])
         item["images"] = TF.pil_to_tensor(views[0]).float()
         return item

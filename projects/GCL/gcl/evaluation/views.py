@@ -56,7 +56,7 @@ class Measured(NamedTuple):
     error: Tensor
 
 
-class Looks(NamedTuple):
+class Appearances(NamedTuple):
     """What there is to say of pictures (B, 3, H, W), uint8: their maps for the perceptual distance,
     their pooled features (B, C), the yaw (B,) that an estimator sees."""
 
@@ -65,15 +65,15 @@ class Looks(NamedTuple):
     pooled: Tensor
     yaw: Tensor
 
-    def at(self, rows: np.ndarray) -> Looks:
+    def at(self, rows: np.ndarray) -> Appearances:
         """Those of some of them."""
         rows = torch.as_tensor(rows, device=self.pooled.device)
         maps = [maps[rows] for maps in self.maps]
-        return Looks(self.pictures[rows], maps, self.pooled[rows], self.yaw[rows.cpu()])
+        return Appearances(self.pictures[rows], maps, self.pooled[rows], self.yaw[rows.cpu()])
 
 
 class Judge:
-    """Looks at pictures.
+    """Says of pictures what there is to compare.
 
     Args:
         encoder: whose features they are searched by.
@@ -92,15 +92,15 @@ class Judge:
         self.encoder, self.imagenet, self.estimator = encoder, imagenet, estimator
         self.device = device
 
-    def look(self, pictures: Tensor) -> Looks:
-        """At (B, 3, H, W), uint8."""
+    def judge(self, pictures: Tensor) -> Appearances:
+        """Of (B, 3, H, W), uint8."""
         pictures = pictures.to(self.device)
         arrays = list(pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy())
         yaw = self.estimator(arrays, batch_size=BATCH).yaw
         parts = pictures.split(BATCH)
         maps = zip(*(self.imagenet.maps(part) for part in parts), strict=True)
         pooled = torch.cat([self.encoder.pool(part) for part in parts])
-        return Looks(pictures, [torch.cat(stage) for stage in maps], pooled, yaw)
+        return Appearances(pictures, [torch.cat(stage) for stage in maps], pooled, yaw)
 
 
 class _Row:
@@ -109,7 +109,7 @@ class _Row:
     def __init__(self) -> None:
         self.parts: list[tuple[Tensor, ...]] = []
 
-    def add(self, seen: Looks, true: Looks, yaw: Tensor) -> None:
+    def add(self, seen: Appearances, true: Appearances, yaw: Tensor) -> None:
         self.parts.append(
             (
                 ssim(seen.pictures / 255, true.pictures / 255).cpu(),
@@ -148,10 +148,10 @@ def measure(
     """
     rows: dict[str, _Row] = defaultdict(_Row)
     pooled, errors, apart, pictures = [], [], [], {}
-    before: tuple[int, dict[int, int], Looks] | None = None
+    before: tuple[int, dict[int, int], Appearances] | None = None
     for visit in tqdm(pairs.visits, "drawing views", unit="visit", dynamic_ncols=True):
         here = range(visit.targets.start, visit.targets.stop)
-        true = judge.look(_stack(pairs.read(here), dataset.size))
+        true = judge.judge(_stack(pairs.read(here), dataset.size))
         pooled.append(true.pooled)
         camera, orientation = pairs.camera[here[0]], pairs.orientation[visit.targets]
         chosen, crop = np.unique(pairs.crop[visit.pairs], return_inverse=True)
@@ -165,14 +165,14 @@ def measure(
             structures = torch.stack([dataset.views(int(i)) for i in chosen])
             turn = [1 + TURNS.index(t) for t in pairs.turn[visit.pairs]]
             turned = structures[torch.as_tensor(crop), torch.tensor(turn)]
-            rows[CROP].add(judge.look(crops).at(crop), wanted, yaw)
+            rows[CROP].add(judge.judge(crops).at(crop), wanted, yaw)
             views = {}
             for name, function in draw.items():
                 views[name] = function(crops, structures[:, 0], turned, crop)
                 each = np.arange(len(chosen))
                 unturned = function(crops, structures[:, 0], structures[:, 0], each)
-                rows[UNTURNED.format(name)].add(judge.look(unturned).at(crop), wanted, yaw)
-                rows[name].add(judge.look(views[name]), wanted, yaw)
+                rows[UNTURNED.format(name)].add(judge.judge(unturned).at(crop), wanted, yaw)
+                rows[name].add(judge.judge(views[name]), wanted, yaw)
             apart.append(_from_another(before, camera, pairs.orientation[truth], wanted))
             for t in set(keep) & set(range(visit.pairs.start, visit.pairs.stop)):
                 row = t - visit.pairs.start
@@ -230,10 +230,10 @@ def _stack(images: Iterable[Image.Image], size: tuple[int, int]) -> Tensor:
 
 
 def _from_another(
-    before: tuple[int, dict[int, int], Looks] | None,
+    before: tuple[int, dict[int, int], Appearances] | None,
     camera: int,
     orientation: np.ndarray,
-    wanted: Looks,
+    wanted: Appearances,
 ) -> Tensor:
     """(2, T) SSIM and distance of the photographs to those of the person before in that camera from
     the same side; NaN where there is none."""
