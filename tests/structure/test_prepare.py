@@ -126,10 +126,11 @@ def test_crops_without_a_mesh_are_counted_and_told(make_crops, train):
 @pytest.mark.parametrize("kind", KINDS)
 def test_renders_have_the_shape_of_the_upright_crop(tmp_path, train, kind):
     path, pixels = write_photograph(tmp_path, kind)
-    prepare(Preparation([path], Figures(), train, ["renders"], 2 * HEIGHT))
-    assert verify(Verification([path], train, "renders")) == []
-    store = RenderStore(os.path.dirname(train), "train")
-    assert store.load(os.path.basename(path)).size == (2 * WIDTH, 2 * HEIGHT)
+    crops = {path: "set/crop.png"}
+    prepare(Preparation(crops, Figures(), train, ["renders"], 2 * HEIGHT))
+    store = RenderStore(os.path.dirname(train), "train", crops)
+    assert verify(Verification(store)) == []
+    assert store.load(path).size == (2 * WIDTH, 2 * HEIGHT)
     assert sheet(store, [path], str(tmp_path / "sheet.png")) == 1
     with Image.open(tmp_path / "sheet.png") as image:  # the crop is its first cell
         cell = image.crop((4, 18, 4 + round(128 * WIDTH / HEIGHT), 18 + 128))
@@ -140,18 +141,19 @@ def test_renders_have_the_shape_of_the_upright_crop(tmp_path, train, kind):
 @pytest.mark.parametrize("size", [(24, 5), (24, 193), (20000, 10000)], ids=str)
 def test_what_is_no_crop_fails_alone(make_crops, train, size):
     crops = make_crops("a.png", "b.png", "c.png")
-    Image.new("1", size).save(crops[1])
+    _, bad, good = crops
+    Image.new("1", size).save(bad)
     summary = prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 64))
     assert summary.counts == Counter({"made": 2, "failed": 1})
     (message,) = summary.messages
-    assert message.startswith(f"failed: image {crops[1]} can not be ")
+    assert message.startswith(f"failed: image {bad} can not be ")
     assert names_in(train) == {"a.png", "c.png"}
     # one that was good once spoils neither the check nor the sheet
-    os.truncate(crops[2], os.path.getsize(crops[2]) // 2)
-    store = RenderStore(os.path.dirname(train), "train")
-    assert sheet(store, crops, os.path.join(train, "sheet.png")) == 1
-    problems = verify(Verification(crops[:2], train, "renders"))
-    assert [(problem.kind, problem.path) for problem in problems] == [("crop", crops[1])]
+    os.truncate(good, os.path.getsize(good) // 2)
+    store = RenderStore(os.path.dirname(train), "train", crops)
+    assert sheet(store, list(crops), os.path.join(train, "sheet.png")) == 1
+    problems = verify(Verification(store))
+    assert [(p.kind, p.path) for p in problems if p.kind == "crop"] == [("crop", bad)]
 
 
 def test_a_disk_error_stops_the_run(make_crops, train, monkeypatch):
