@@ -21,7 +21,7 @@ from gcl.engine import trainer_of
 from gcl.engine.hooks import NoClusterError
 from gcl.structure.store import MissingStructureError
 
-from .command_line import read_config, sentence
+from .command_line import find_config, read_config, sentence
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
@@ -66,6 +66,7 @@ def run_process(args):
 def main() -> None:
     arguments = default_argument_parser().parse_args()
     try:
+        arguments.config_file = find_config(arguments.config_file)  # the toolbox opens it, too
         config = load_config(arguments)
         try:
             compat.set_device(config.MODEL.DEVICE)
