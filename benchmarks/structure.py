@@ -50,14 +50,14 @@ class People:
 
 def measure(root: str, topology: str, size: tuple[int, int], batch: int, repeats: int) -> list:
     rng = np.random.default_rng(0)
-    crops = [os.path.join(root, f"{i}.jpg") for i in range(IMAGES)]
+    crops = {os.path.join(root, f"{i}.jpg"): f"noise/{i}.jpg" for i in range(IMAGES)}
     for crop in crops:
         Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(crop)
     split = os.path.join(root, "train")
     prepare(Preparation(crops, People(topology), split, ["renders", "geometry"], size[0]))
     rows = []
     for source, folders in (("renders", "render"), ("geometry", "geometry")):
-        store = open_store(root, "train", source, size[0])
+        store = open_store(root, "train", source, crops, size[0])
         dataset = ViewDataset([(crop, 0) for crop in crops], size, structures=store)
         times = []
         for repeat in range(repeats + 1):
@@ -69,7 +69,7 @@ def measure(root: str, topology: str, size: tuple[int, int], batch: int, repeats
             entry.stat().st_size
             for folder in os.scandir(split)
             if folder.name.startswith(folders)
-            for entry in os.scandir(folder)
+            for entry in os.scandir(os.path.join(folder, "noise"))
         )
         cost = 1000 * float(np.median(times[1:]))
         rows.append([f"{size[0]} x {size[1]}", topology, source, cost, used / IMAGES / 1024])

@@ -92,8 +92,9 @@ def main() -> None:
     cfg = get_cfg()
     add_gcl_config(cfg)
     cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list([*args.opts, "MODEL.BACKBONE.PRETRAIN", False, "GCL.NUM_IMAGES", N])
+    cfg.merge_from_list([*args.opts, "MODEL.BACKBONE.PRETRAIN", False])
     model = build_model(cfg)
+    model.bank.allocate(N)
     model.bank.fill(torch.randn_like(model.bank.features))
     model.bank.labels.copy_(torch.arange(N) % 50)
     activities = [ProfilerActivity.CPU]

@@ -7,18 +7,20 @@ import gcl
 import os
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from engine import runs
 from fastreid.config import CfgNode, get_cfg
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from gcl.config import LOSSES
 from gcl.structure.store import FOLDERS
 from PIL import Image
 from torch import nn
+from toy import write_toy_dataset
 
 SIZE = (64, 32)  # height and width of every crop here: the smallest that three scales of D take
 
@@ -27,6 +29,30 @@ SIZE = (64, 32)  # height and width of every crop here: the smallest that three 
 def device(request: pytest.FixtureRequest) -> str:
     """Where a test of pure tensor mathematics runs: everywhere."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """4 people, 2 cameras, 4 orientations: 32 training images of 32 x 16, and 32 to test."""
+    root = tmp_path_factory.mktemp("toy")
+    write_toy_dataset(root, people=4, test_people=4, orientations=4, size=(32, 16))
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUTPUT_DIR of a run over all phases that nothing disturbed. Read only."""
+    out = tmp_path_factory.mktemp("finished")
+    with runs.place(toy):
+        runs.train(out, toy)
+    return out
+
+
+@pytest.fixture
+def user_place(toy: Path) -> Iterator[None]:
+    """One thread, the CPU, the toy data set; undone after the test."""
+    with runs.place(toy):
+        yield
 
 
 @pytest.fixture
@@ -111,8 +137,6 @@ def tiny_cfg(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CfgNode]:
                 4,
                 "GCL.GENERATOR.IMS_PER_BATCH",
                 4,
-                "GCL.NUM_IMAGES",
-                8,
                 "GCL.GENERATOR.WIDTH",
                 4,
                 "GCL.GENERATOR.NUM_BLOCKS",

@@ -59,7 +59,7 @@ CHOICES = {
     "GCL.STRUCTURE.MISSING": ("error", "skip"),
     "GCL.STRUCTURE.SOURCE": ("renders", "geometry"),
     "GCL.LABELS.FEATURES": ("bank", "fresh"),
-    "GCL.JOINT.READINESS": ("off", "gate", "ramp"),
+    "GCL.JOINT.LEARNS": ("everything", "apart", "encoder"),
     "GCL.GENERATOR.PLACEMENT": ("block", "rows"),
     "MODEL.LOSSES.VIEW.NEGATIVES": ("new", "own"),
     "MODEL.LOSSES.FEATURE.VIEWS": ("paper", "code"),
@@ -91,8 +91,8 @@ CHOICES = {
             ["MODEL.LOSSES.NAME", "ReconstructionLoss", "AdversarialLoss"],
         ),
         (
-            ("GCL.PHASES", ("contrast", "joint"), "GCL.JOINT.TRAIN_GENERATOR", False),
-            ["GCL.JOINT.TRAIN_GENERATOR", "GCL.PHASES", "GCL.GENERATOR.WEIGHTS"],
+            ("GCL.PHASES", ("contrast", "joint"), "GCL.JOINT.LEARNS", "encoder"),
+            ["GCL.JOINT.LEARNS", "GCL.PHASES", "GCL.GENERATOR.WEIGHTS"],
         ),
         *(((key, 0), [key, "0", "at least 1"]) for key in ONES),
         (("MODEL.LOSSES.VIEW.TEMPERATURE", 0.0), ["MODEL.LOSSES.VIEW.TEMPERATURE", "above 0"]),
@@ -118,8 +118,6 @@ CHOICES = {
             ["GCL.DISCRIMINATOR.NUM_SCALES", "32 x 16", "set it to 2"],
         ),
         (("GCL.LABELS.RHO", 0.0), ["GCL.LABELS.RHO", "above 0"]),
-        (("GCL.JOINT.READINESS_THRESHOLD", 0.0), ["GCL.JOINT.READINESS_THRESHOLD", "above 0"]),
-        (("GCL.JOINT.VIEW_WEIGHT", 1.5), ["GCL.JOINT.VIEW_WEIGHT", "1.5"]),
         *(
             (("GCL.JOINT.UNTURNED", share), ["GCL.JOINT.UNTURNED", str(share), "[0, 1]"])
             for share in (-0.1, 1.5)
@@ -246,13 +244,13 @@ def test_every_key_has_a_comment_or_stands_with_its_group():
 @pytest.mark.parametrize("key", ["GCL.GENERATOR.WEIGHTS", "MODEL.WEIGHTS"])
 def test_a_generator_from_elsewhere_need_not_learn(good_cfg, key):
     """Nor does it need a loss then."""
-    pairs = ("GCL.PHASES", ("joint",), "GCL.JOINT.TRAIN_GENERATOR", False, key, "a file")
+    pairs = ("GCL.PHASES", ("joint",), "GCL.JOINT.LEARNS", "encoder", key, "a file")
     check_gcl_config(good_cfg(*pairs, "MODEL.LOSSES.NAME", ("ViewInvariantLoss",)))
 
 
 # tools that make weights have keys of their own, see test_pretrain_estimator.py and below
 FOUND = glob.glob(os.path.join(CONFIGS, "**", "*.yml"), recursive=True)
-OWN_KEYS = ("estimator.yml", "pretrain.yml", "pretrain_r50.yml")
+OWN_KEYS = ("pretrain_estimator.yml", "pretrain_generator.yml", "pretrain_generator_r50.yml")
 SHIPPED = sorted(path for path in FOUND if os.path.basename(path) not in OWN_KEYS)
 
 
@@ -348,7 +346,7 @@ def test_a_gpu_that_pretraining_lacks(monkeypatch):
         check_pretraining_cfg(pretraining_cfg("MODEL.DEVICE", "cuda"))
 
 
-@pytest.mark.parametrize("name", ["pretrain.yml", "pretrain_r50.yml"])
+@pytest.mark.parametrize("name", ["pretrain_generator.yml", "pretrain_generator_r50.yml"])
 def test_the_shipped_pretraining_passes_and_starts_from_scratch(name):
     cfg = get_pretraining_cfg()
     cfg.merge_from_file(os.path.join(CONFIGS, name))

@@ -25,7 +25,7 @@ ALONE = {
     "atomic_files": set(),
     "losses": set(),
     "pseudo_labels": set(),
-    "compat": set(),
+    "compat": {"photographs"},
     "structure": {"photographs", "atomic_files"},
 }
 """What these rooms import of ours, at most."""
@@ -67,6 +67,15 @@ def test_arrows_point_one_way(room):
             if room in ALONE:
                 assert other in ALONE[room], f"{path} imports gcl.{other}"
             assert LEVEL[other] < LEVEL[room], f"{path} imports gcl.{other}: beside or above it"
+
+
+@pytest.mark.parametrize("room", sorted(ALONE.keys() - {"compat"}))
+def test_what_is_usable_alone_needs_no_toolbox(room):
+    for path in rooms()[room]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [getattr(node, "module", None) or "", *(a.name for a in node.names)]
+                assert not any(name.startswith("fastreid") for name in names), path
 
 
 def test_no_file_name_stands_for_two_things():

@@ -9,6 +9,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from PIL import Image
 from toy import DATASET, PARTS, render_body, write_toy_dataset
 
+from gcl.structure.crop_keys import crop_keys
 from gcl.structure.store import FOLDERS, TURNS, RenderStore
 
 
@@ -42,10 +43,11 @@ def test_the_toolbox_reads_it(root):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_crop_has_all_its_structures(root, split):
-    store = RenderStore(str(root / "meshes"), split)
     folders = ["bounding_box_train"] if split == "train" else ["query", "bounding_box_test"]
-    names = [path.name for folder in folders for path in (root / DATASET / folder).iterdir()]
-    assert names and all(name in store for name in names)
+    crops = [str(path) for folder in folders for path in (root / DATASET / folder).iterdir()]
+    store = RenderStore(str(root / "meshes"), split, crop_keys("Toy", str(root), crops))
+    assert crops and all(crop in store for crop in crops)
+    names = [store.name_of(crop) for crop in crops]
     assert len(list((root / "meshes" / split / "render").iterdir())) == len(names)
     for turn in (0, *TURNS):
         with Image.open(root / "meshes" / split / FOLDERS[turn // 45] / names[0]) as image:

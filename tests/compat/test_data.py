@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import pickle
 import random
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fastreid.config import get_cfg
-from fastreid.data import build, data_utils
+from fastreid.data import build, common, data_utils
 from fastreid.data.transforms import ToTensor, build_transforms
 from PIL import Image
 from torch.utils.data import Dataset
@@ -270,6 +271,32 @@ def test_collator_batches_as_before() -> None:
     assert batch["path"] == ["a.jpg", "a.jpg"]
     nested = build.fast_batch_collator([{"a": {"b": 1}}, {"a": {"b": 2}}])
     assert nested["a"]["b"].tolist() == [1, 2]
+
+
+# ---------------------------------------------------------------------------------- one_reader
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGBA", 4), ("LA", 2), ("P", 3)])
+def test_one_reader(tmp_path: Path, mode: str, channels: int) -> None:
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8))
+    image = colours.quantize(16) if mode == "P" else colours.convert(mode)
+    image.save(tmp_path / "a.png")
+    path, expected = str(tmp_path / "a.png"), np.asarray(image.convert("RGB"))
+    original = np.asarray(stock("fastreid.data.common.read_image")(path))
+    assert original.shape[2] == channels and not np.array_equal(original, expected)
+    item = common.CommDataset([(path, "1", "1")], np.asarray)[0]
+    assert np.array_equal(item["images"], expected)
+
+
+def test_one_reader_names_the_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    Image.new("RGB", (32, 64)).save(path)
+    os.truncate(path, 60)
+    with pytest.raises(OSError) as error:
+        stock("fastreid.data.common.read_image")(path)
+    assert path not in str(error.value)
+    with pytest.raises(OSError, match=f"image {path} can not be read"):
+        common.CommDataset([(path, "1", "1")])[0]
 
 
 # ------------------------------------------------------------------------- affine, to_tensor

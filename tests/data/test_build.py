@@ -11,6 +11,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from structure.estimators import estimator  # noqa: F401  a fixture
 from structure.figures import figure
 
 from gcl.config import ConfigError
@@ -125,27 +127,14 @@ def test_batches_of_each_phase_through_the_toolbox_loader(cfg, phase, pairs, ext
         assert batch["images"].max() > 1  # 0-255
 
 
-def test_the_generator_phase_is_augmented_only_on_request(cfg):
-    """No augmentation but normalisation in phases 2 and 3; then flips of all images alike."""
-    cfg.merge_from_list(
-        [
-            "INPUT.FLIP.ENABLED",
-            True,
-            "INPUT.FLIP.PROB",
-            1.0,
-            "INPUT.PADDING.ENABLED",
-            False,
-            "INPUT.REA.ENABLED",
-            False,
-        ]
-    )
-    plain = TrainingSet(cfg).dataset("generator")[0]
-    cfg.GCL.GENERATOR.AUGMENT = True
-    flipped = TrainingSet(cfg).dataset("generator")[0]
-    for key in ("images", "structure_ori"):
-        assert torch.equal(flipped[key], plain[key].flip(-1))
-    contrast = TrainingSet(cfg).dataset("contrast")[0]
-    assert torch.equal(contrast["images"], plain["images"].flip(-1))
+def test_the_toolbox_s_augmentation_is_for_the_contrast_phase(cfg):
+    """No augmentation but normalisation in phases 2 and 3; in phase 1 here a flip of every crop."""
+    off = ("INPUT.PADDING.ENABLED", False, "INPUT.REA.ENABLED", False)
+    cfg.merge_from_list(["INPUT.FLIP.ENABLED", True, "INPUT.FLIP.PROB", 1.0, *off])
+    train_set = TrainingSet(cfg)
+    plain = train_set.dataset("generator")[0]["images"]
+    assert torch.equal(train_set.dataset("joint")[0]["images"], plain)
+    assert torch.equal(train_set.dataset("contrast")[0]["images"], plain.flip(-1))
 
 
 def test_batch_sizes_of_phases(tiny_cfg):
@@ -192,7 +181,8 @@ def test_images_without_structures_stop_or_are_skipped(cfg, market_data, caplog,
     render = os.path.join(cfg.GCL.STRUCTURE.DIR, "train", "render_90")
     for name in market_data[1:3]:
         os.remove(os.path.join(render, name))
-    with pytest.raises(MissingStructureError, match=f"2 of 8.*{market_data[1]}, {market_data[2]}"):
+    keys = [f"Market1501/bounding_box_train/{name}" for name in market_data]
+    with pytest.raises(MissingStructureError, match=f"2 of 8.*{keys[1]}, {keys[2]}"):
         TrainingSet(cfg)
     cfg.GCL.STRUCTURE.MISSING = "skip"
     # the toolbox's setup_logger, where a test before this one called it, would hide it from pytest
@@ -202,6 +192,58 @@ def test_images_without_structures_stop_or_are_skipped(cfg, market_data, caplog,
     assert train_set.usable == [0, 3, 4, 5, 6, 7]
     assert len(train_set) == 8  # the contrast phase has them all
     assert "2 of 8 training images have no structure" in caplog.text
+
+
+@pytest.fixture
+def two_sites(market_data, tmp_path) -> tuple[str, ...]:
+    """Market1501 and DukeMTMC, whose images have the same names."""
+    datasets = tmp_path / "datasets"
+    shutil.copytree(datasets / "Market-1501-v15.09.15", datasets / "DukeMTMC-reID")
+    return "Market1501", "DukeMTMC"
+
+
+def test_flat_structures_do_not_serve_two_data_sets_of_equal_names(cfg, two_sites, market_data):
+    cfg.DATASETS.NAMES = two_sites
+    name = f"bounding_box_train/{market_data[0]}"
+    both = f"DukeMTMC/{name} and Market1501/{name}: write each data set's structures by"
+    for missing in ("error", "skip"):
+        cfg.GCL.STRUCTURE.MISSING = missing
+        with pytest.raises(MissingStructureError, match=both):
+            TrainingSet(cfg)
+    cfg.GCL.PHASES = ("contrast",)
+    assert len(TrainingSet(cfg)) == 16
+
+
+@pytest.mark.parametrize("source", ["renders", "geometry"])
+def test_two_data_sets_of_equal_names_have_structures_of_their_own(
+    cfg,
+    two_sites,
+    tmp_path,
+    run_tool,
+    estimator,  # noqa: F811
+    source,
+):
+    """Prepared by the tool one after the other into one folder; the estimator sees yaw and
+    confidence in a crop's colour."""
+    out, datasets = tmp_path / "prepared", tmp_path / "datasets"
+    for folder, red in (("Market-1501-v15.09.15", 0), ("DukeMTMC-reID", 128)):
+        for path in (datasets / folder / "bounding_box_train").iterdir():
+            Image.new("RGB", (32, 64), (red, 255, 0)).save(path, quality=95)
+    for name in two_sites:
+        options = ("--write", source, "--height", 64, "--workers", 0)
+        status, printed = run_tool("prepare_structure", name, "--out", out, *options)
+        assert status == 0 and printed.splitlines()[4].split()[:3] == ["train", "8", "8"]
+    cfg.merge_from_list(["DATASETS.NAMES", two_sites, "GCL.STRUCTURE.DIR", str(out)])
+    cfg.GCL.STRUCTURE.SOURCE = source
+    train_set = TrainingSet(cfg)
+    assert train_set.usable == list(range(16))
+    seen = {}
+    for i, (path, _) in enumerate(train_set.items):
+        view = train_set.dataset("generator").views(i)[0]
+        seen.setdefault("Duke" if "DukeMTMC" in path else "Market", []).append(view)
+    market, duke = (torch.stack(seen[site]) for site in ("Market", "Duke"))
+    assert (market == market[0]).all() and (duke == duke[0]).all()  # JPEGs of one colour
+    assert (market[0] - duke[0]).abs().max() > 0.2  # seen from the front, and from the back
 
 
 def test_fewer_images_than_a_batch(cfg):

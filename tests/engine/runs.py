@@ -61,7 +61,6 @@ OPTIONS: dict[str, object] = {
     "GCL.DISCRIMINATOR.NUM_SCALES": 2,
     "GCL.DISCRIMINATOR.NUM_BLOCKS": 1,
     "GCL.JOINT.EPOCHS": 2,
-    "GCL.JOINT.READINESS": "ramp",
     "GCL.LABELS.K1": 6,
     "GCL.LABELS.K2": 2,
     "GCL.LABELS.MIN_SAMPLES": 2,
@@ -292,7 +291,6 @@ def _train_rank(out: str, run: str, data: str, changes: dict) -> None:
             seen["epochs"].append(
                 {
                     "weights": {k: v.clone() for k, v in trainer.gcl.state_dict().items()},
-                    "view_weight": trainer.state.view_weight,
                     "seed": trainer.state.seed,
                 }
             )

@@ -22,12 +22,12 @@ def checkpointer(tmp_path):
 
 
 def test_a_checkpoint_holds_the_model_what_was_registered_and_the_rest(checkpointer, tmp_path):
-    state = TrainingState(3, True, 0.5)
+    state = TrainingState(3, True)
     checkpointer.checkpointables["training_state"] = state
     checkpointer.save("model_0001", epoch=1)
     saved = runs.load(tmp_path / "model_0001.pth")
     assert saved["epoch"] == 1
-    assert saved["training_state"] == {"seed": 3, "view_weight": 0.5}
+    assert saved["training_state"] == {"seed": 3}
     runs.assert_same(saved["model"], dict(checkpointer.model.state_dict()))
     assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]
@@ -101,7 +101,7 @@ def test_the_same_view_generator_and_none_are_loaded_as_ever(tmp_path, resume):
 
 # ---------------------------------------------------------------------- states
 def test_the_bank_comes_back():
-    bank, other = MemoryBank(5, 3, 0.2), MemoryBank(5, 3, 0.2)
+    bank, other = MemoryBank(3, 0.2, 5), MemoryBank(3, 0.2, 5)
     bank.fill(torch.randn(5, 3))
     bank.labels.copy_(torch.arange(5) - 1)
     BankState(other).load_state_dict(BankState(bank).state_dict())
@@ -110,17 +110,17 @@ def test_the_bank_comes_back():
 
 @pytest.mark.parametrize(("images", "dim"), [(6, 3), (5, 4)])
 def test_the_bank_of_another_training_set_is_refused(images, dim):
-    state = BankState(MemoryBank(5, 3, 0.2)).state_dict()
+    state = BankState(MemoryBank(3, 0.2, 5)).state_dict()
     with pytest.raises(ValueError, match=r"\(5, 3\).*DATASETS.NAMES") as caught:
-        BankState(MemoryBank(images, dim, 0.2)).load_state_dict(state)
+        BankState(MemoryBank(dim, 0.2, images)).load_state_dict(state)
     assert f"({images}, {dim})" in str(caught.value)
 
 
 @pytest.mark.parametrize(("fixed", "seed"), [(True, 1), (False, 2)])
 def test_a_seed_of_the_configuration_wins_over_the_checkpoint_s(fixed, seed):
-    state = TrainingState(1, fixed, 0.0)
-    state.load_state_dict(TrainingState(2, False, 0.75).state_dict())
-    assert (state.seed, state.view_weight) == (seed, 0.75)
+    state = TrainingState(1, fixed)
+    state.load_state_dict(TrainingState(2, False).state_dict())
+    assert state.seed == seed
 
 
 # ---------------------------------------------------------------------- runs
@@ -168,7 +168,7 @@ STAYS = {
     "GCL__PHASES": ("generator", "joint"),
     "GCL__GENERATOR__CODE_NORM": True,
     "GCL__GENERATOR__FREEZE_LAYERS": ("structure", "blocks.0"),
-    "GCL__JOINT__TRAIN_GENERATOR": False,
+    "GCL__JOINT__LEARNS": "encoder",
 }
 
 

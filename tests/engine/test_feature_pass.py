@@ -13,7 +13,7 @@ from gcl.engine.feature_pass import extract_features
 def build(toy, tmp_path):
     def build(**changes):
         torch.manual_seed(0)
-        cfg = runs.config(tmp_path, toy, GCL__NUM_IMAGES=32, **changes)
+        cfg = runs.config(tmp_path, toy, **changes)
         model = build_model(cfg)
         for module in model.modules():  # running statistics that matter
             if isinstance(module, torch.nn.BatchNorm2d):

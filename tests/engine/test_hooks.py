@@ -44,7 +44,7 @@ def groups_of_three():
 
 @pytest.fixture
 def trainer(toy, tmp_path):
-    bank = MemoryBank(N, 8, 0.2)
+    bank = MemoryBank(8, 0.2, N)
     bank.fill(groups_of_three())
     train_set = SimpleNamespace(
         usable=list(range(N)), feature_loader=lambda: "loader", dataset=lambda phase: phase
@@ -54,7 +54,7 @@ def trainer(toy, tmp_path):
         epoch=0,
         plan=Plan(),
         gcl=SimpleNamespace(bank=bank, device=torch.device("cpu")),
-        state=SimpleNamespace(seed=7, view_weight=0.25),
+        state=SimpleNamespace(seed=7),
         storage=Storage(),
         iter=0,
         train_set=train_set,
@@ -237,7 +237,6 @@ def test_a_phase_begins_once_and_goes_on(trainer, phase_hook):
         trainer.gcl.bank.features.zero_()
         phase_hook.before_epoch()
         assert trainer.gcl.phase == Plan().place(trainer.epoch).phase
-        assert trainer.gcl.view_weight == 0.25
         filled = bool(trainer.gcl.bank.features.any())
         assert filled == (trainer.epoch % 2 == 0)
     assert trainer.begun == ["contrast", "generator", "joint"]
@@ -326,28 +325,23 @@ def test_memory_is_updated_after_each_step(trainer):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize(("rule", "weight"), [("off", 1.0), ("gate", 0.0), ("ramp", 0.3 / 0.5)])
-def test_readiness_sets_the_weight_of_the_views(trainer, toy, tmp_path, monkeypatch, rule, weight):
+def test_readiness_is_logged_after_each_epoch_with_a_generator(trainer, monkeypatch):
     measured = Readiness(0.3, 2.0, 3.0, 0.5, 0.75)
     asked = []
     monkeypatch.setattr(
         hooks, "measure_readiness", lambda *args, **kwargs: asked.append(args) or measured
     )
-    cfg = runs.config(
-        tmp_path, toy, GCL__JOINT__READINESS=rule, GCL__JOINT__READINESS_THRESHOLD=0.5
-    )
-    hook = hooks.ReadinessHook(cfg, num_images=4)
+    hook = hooks.ReadinessHook(0.07, num_images=4)
     hook.trainer = trainer
     for trainer.epoch in (0, 1):
         hook.after_epoch()
-    assert not asked and trainer.state.view_weight == 0.25
+    assert not asked and not trainer.storage.scalars
     for trainer.epoch in range(2, 6):
         hook.after_epoch()
     assert len(asked) == 4
-    assert asked[0][1:3] == ("generator", [0, 7, 15, 23])
-    assert trainer.state.view_weight == weight
-    assert trainer.storage.scalars["readiness/score"] == 0.3
-    assert trainer.storage.scalars["readiness/view_weight"] == weight
+    assert asked[0][1:] == ("generator", [0, 7, 15, 23], 0.07)
+    logged = {f"readiness/{name}": value for name, value in measured._asdict().items()}
+    assert trainer.storage.scalars == logged
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gcl.engine.readiness import Readiness, measure_readiness, view_weight
+from gcl.engine.readiness import Readiness, measure_readiness
 from gcl.modeling.layers import RunningNorm
-from gcl.modeling.meta_arch import Views
 
 N, T = 32, 0.04
 
 
 class Stub(nn.Module):
-    """Stands for the model: a view's "feature map" is ``features`` (N, D) of its image, its
-    code the crop plus 1."""
+    """Stands for the model: a view is its crop, a view's "feature map" is ``features`` (N, D) of
+    its image, its code the crop plus 1."""
 
     device = torch.device("cpu")
 
@@ -33,14 +32,20 @@ class Stub(nn.Module):
         assert not self.training
         return batch["images"]
 
-    def code(self, x):
+    def part_code(self, x):
         return x + 1
 
-    def draw(self, x, code, s_ori, s_new, *, see):
-        assert see and torch.equal(code, x + 1)
+    def draw(self, x, code, s_ori, s_new):
+        assert torch.equal(code, x + 1)
         self.turns.append(s_new.flatten().tolist())
-        rows = x[:, 0, 0, 0].long()
-        return Views(x, x, None, self.features[rows])
+        return x
+
+    def resize(self, images, size):
+        assert images.shape[-2:] == size
+        return images
+
+    def backbone(self, images):
+        return self.features[images[:, 0, 0, 0].long()]
 
 
 class Heads(nn.Module):
@@ -114,7 +119,6 @@ def test_features_that_are_no_numbers_are_not_ready(value):
     features[3] = value
     measured = measure(features)
     assert measured.score == 0
-    assert view_weight(measured.score, "ramp", 0.5) == view_weight(measured.score, "gate", 0.5) == 0
 
 
 def test_half_way():
@@ -171,24 +175,6 @@ def test_the_mode_of_the_model_comes_back():
         model = Stub(torch.eye(N)).train(mode)
         measure_readiness(model, Pictures(), [0, 1], T)
         assert model.training is mode
-
-
-@pytest.mark.parametrize(
-    ("rule", "readiness", "weight"),
-    [
-        ("off", 0.0, 1.0),
-        ("off", 1.0, 1.0),
-        ("gate", 0.499, 0.0),
-        ("gate", 0.5, 1.0),
-        ("gate", 0.9, 1.0),
-        ("ramp", 0.0, 0.0),
-        ("ramp", 0.125, 0.25),
-        ("ramp", 0.5, 1.0),
-        ("ramp", 0.9, 1.0),
-    ],
-)
-def test_view_weight(rule, readiness, weight):
-    assert view_weight(readiness, rule, 0.5) == weight
 
 
 def test_fields_are_what_the_log_shows():

@@ -42,7 +42,7 @@ def test_metrics_of_every_phase(finished):
     assert {
         "total_loss", "loss_view_ori", "loss_view_own", "loss_view_new", "loss_image",
         "loss_feature", "loss_generator", "loss_discriminator", "loss_r1", "labels/clusters",
-        "labels/precision", "readiness/score", "readiness/view_weight", "mAP", "Rank-1", "lr",
+        "labels/precision", "readiness/score", "readiness/rank1", "mAP", "Rank-1", "lr",
     } <= seen  # fmt: skip
     assert all(0 <= line["readiness/score"] <= 1 for line in lines if "readiness/score" in line)
 
@@ -159,11 +159,10 @@ def test_two_ranks_have_one_model_after_every_epoch(two_ranks):
         assert not different, f"after epoch {epoch}: {len(different)}, first {different[:3]}"
 
 
-def test_two_ranks_give_the_views_one_weight_and_have_one_seed(two_ranks):
+def test_two_ranks_have_one_seed(two_ranks):
     _, first, second = two_ranks
-    for key in ("view_weight", "seed"):
-        values = [[epoch[key] for epoch in rank["epochs"]] for rank in (first, second)]
-        assert values[0] == values[1]
+    seeds = [[epoch["seed"] for epoch in rank["epochs"]] for rank in (first, second)]
+    assert seeds[0] == seeds[1]
 
 
 def test_two_ranks_leave_one_set_of_files(two_ranks):

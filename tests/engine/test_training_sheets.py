@@ -8,8 +8,8 @@ from torch import nn
 from torchvision.transforms import functional as TF
 
 from gcl.data.build import TrainingSet
-from gcl.data.view_dataset import read_crop
 from gcl.engine.training_sheets import triplet_sheet, turntable_sheet
+from gcl.photographs import read_photograph
 
 H, W = 32, 16
 
@@ -25,7 +25,7 @@ class Copier(nn.Module):
     def encode(self, structure):
         return structure
 
-    def look(self, x, s, e, code):
+    def appearance(self, x, s, e, code):
         assert torch.equal(s, e) and (code is not None) == self.uses_code
         self.looked.append((x, s))
         return x
@@ -38,7 +38,7 @@ class Copier(nn.Module):
 @pytest.fixture(params=[True, False], ids=["code", "crop"])
 def parts(toy, tmp_path, request):
     torch.manual_seed(0)
-    cfg = runs.config(tmp_path, toy, GCL__NUM_IMAGES=32)
+    cfg = runs.config(tmp_path, toy)
     train_set = TrainingSet(cfg)
     model = build_model(cfg)
     model.generator = Copier(model, request.param)
@@ -61,7 +61,7 @@ def cells(sheet, columns):
 
 
 def crop(train_set, i):
-    return TF.pil_to_tensor(read_crop(train_set.items[i][0])).float() / 255
+    return TF.pil_to_tensor(read_photograph(train_set.items[i][0])).float() / 255
 
 
 def render(train_set, i, turn):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 import gcl
 from gcl.evaluation.configured_pairs import open_sets
 from gcl.evaluation.labelled_crops import ORIENTATIONS, PATTERN
-from gcl.structure.store import TURNS, render_path
+from gcl.structure.store import TURNS, MissingStructureError, render_path
 from gcl.synthetic import Settings, write_set
 
 NAMES = ("SyntheticPedestrians",)
@@ -54,3 +55,17 @@ def test_crops_without_structures_are_left_out_on_request(tiny_cfg, toy, tmp_pat
     assert list(sets) == [name] and len(pairs.images) == 31
     assert len(pairs.crop) == 7 * 4 * 3 + 3 * 2
     assert names[0] not in {os.path.basename(path) for path in pairs.images}
+
+
+def test_two_sets_of_equal_names_do_not_share_structures(
+    tiny_cfg, market_data, tmp_path, write_renders
+):
+    """Judged one by one, but of one folder of structures."""
+    datasets = tmp_path / "datasets"
+    shutil.copytree(datasets / "Market-1501-v15.09.15", datasets / "DukeMTMC-reID")
+    names = ["0005_c1s1_000001_00.jpg", "0005_c2s1_000002_00.jpg"]
+    root = write_renders(tmp_path / "meshes", names, split="test")
+    tests = ("Market1501", "DukeMTMC")
+    cfg = tiny_cfg("DATASETS.TESTS", tests, "GCL.STRUCTURE.DIR", root)
+    with pytest.raises(MissingStructureError, match="0005.* DukeMTMC/.*0005.* and Market1501/.*05"):
+        open_sets(cfg, PATTERN, ORIENTATIONS)

@@ -16,13 +16,14 @@ from PIL import Image
 from structure.estimators import estimator  # noqa: F401  fixture
 from torchvision.transforms import functional as TF
 
-from gcl.data.view_dataset import ViewDataset, read_crop
+from gcl.data.view_dataset import ViewDataset
 from gcl.evaluation.view_encoders import STAGES, Encoder
 from gcl.evaluation.view_pairs import Item, photographs
 from gcl.evaluation.view_report import figures, report
 from gcl.evaluation.view_sheet import GAP, HEADER, HEIGHT, TEXT, sample, view_sheet
 from gcl.evaluation.views import CHANCE, CROP, PHOTOGRAPH, Judge, drawing, measure
 from gcl.modeling.imagenet import ImageNet
+from gcl.photographs import read_photograph
 from gcl.structure.store import RenderStore
 
 SIZE = (64, 32)
@@ -63,7 +64,8 @@ def pairs(tmp_path):
 @pytest.fixture
 def dataset(pairs, tmp_path, write_renders):
     names = [os.path.basename(path) for path in pairs.images]
-    store = RenderStore(write_renders(tmp_path / "meshes", names), "train")
+    keys = dict(zip(pairs.images, names, strict=True))
+    store = RenderStore(write_renders(tmp_path / "meshes", names), "train", keys)
     items = [(path, 0) for path in pairs.images]
     return ViewDataset(items, SIZE, structures=store, structure_size=(32, 16))
 
@@ -89,7 +91,7 @@ class Knows:
 
 
 def picture(path: str) -> torch.Tensor:
-    return TF.pil_to_tensor(read_crop(path))
+    return TF.pil_to_tensor(read_photograph(path))
 
 
 def nearly(values) -> object:
@@ -131,7 +133,7 @@ def test_a_perfect_generator_and_one_that_does_nothing(pairs, dataset, estimator
         for i, t in enumerate(range(here.start, here.stop)):
             path = pairs.images[pairs.crop[t]]
             assert torch.equal(crops[i], picture(path))
-            grey = np.asarray(dataset.structures.load(os.path.basename(path), pairs.turn[t]))
+            grey = np.asarray(dataset.structures.load(path, pairs.turn[t]))
             assert structures[i].mean().item() * 255 == pytest.approx(grey.mean(), abs=0.5)
     assert set(kept) == {0, 50}
     crop, true, best, nothing = kept[50]
@@ -194,7 +196,7 @@ def test_drawing_is_the_generator_on_what_it_knows_of_the_crop(tiny_cfg, name):
         code = model.heads.part_code(model.backbone(x))
         small = F.interpolate(x, (32, 16), mode="bilinear", antialias=True)
         s = own[t % 2][None]
-        known = code if g.uses_code else g.look(small, s, g.encode(s))
+        known = code if g.uses_code else g.appearance(small, s, g.encode(s))
         view = g.decode(g.encode(structures[t : t + 1]), known)
         view = F.interpolate(view, SIZE, mode="bilinear", antialias=True)
         view = (view * model.pixel_std + model.pixel_mean).clamp(0, 255)

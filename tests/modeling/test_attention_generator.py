@@ -27,8 +27,8 @@ def draw(*shape: int, seed: int = 1) -> Tensor:
 
 
 def view(g: AttentionViewGenerator, x: Tensor, s_ori: Tensor, s: Tensor) -> Tensor:
-    """x' = G(E_str(s), look(x, s_ori))"""
-    return g.decode(g.encode(s), g.look(x, s_ori, g.encode(s_ori)))
+    """x' = G(E_str(s), appearance(x, s_ori))"""
+    return g.decode(g.encode(s), g.appearance(x, s_ori, g.encode(s_ori)))
 
 
 def crop_and_structures(size=(32, 16), batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,7 +120,7 @@ def test_views_have_the_size_of_the_structure(width, size):
     x, s_ori, s = crop_and_structures(size)
     e = g.encode(s_ori)
     assert e.shape == (2, 4 * width, size[0] // 4, size[1] // 4)
-    seen = g.look(x, s_ori, e)
+    seen = g.appearance(x, s_ori, e)
     half, quarter = ((size[0] // n, size[1] // n) for n in (2, 4))
     assert seen.half.shape == (2, 4 * width, *half)
     assert seen.half_keys.shape == (2, 8 * width, *half)
@@ -160,7 +160,7 @@ def test_it_needs_no_code_and_training_draws_as_evaluation_does():
     assert g.uses_code is False
     first = view(g.train(), x, s_ori, s)
     assert torch.equal(view(g.eval(), x, s_ori, s), first)
-    seen = g.look(x, s_ori, g.encode(s_ori), draw(2, 4, 6))
+    seen = g.appearance(x, s_ori, g.encode(s_ori), draw(2, 4, 6))
     assert torch.equal(g.decode(g.encode(s), seen), first)
 
 

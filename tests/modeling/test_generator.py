@@ -148,7 +148,7 @@ def test_code_norm_standardises_channels_by_the_codes_of_real_crops():
     """(c - mean) / (deviation + eps) over images and stripes, of what ``follow`` was given."""
     g = generator(code_norm=True)
     real = 3 * draw(50, 4, 6, seed=2) + 10
-    g.follow(real.clone().requires_grad_())
+    g.track(real.clone().requires_grad_())
     seen = []
     g.blocks[0].register_forward_pre_hook(lambda module, args: seen.append(args[1]))
     s, code = draw(2, 1, 32, 16), 3 * draw(2, 4, 6, seed=3) + 10
@@ -162,7 +162,7 @@ def test_code_norm_standardises_channels_by_the_codes_of_real_crops():
 def test_without_code_norm_nothing_follows():
     g = generator()
     before = {k: v.clone() for k, v in g.state_dict().items()}
-    g.follow(draw(2, 4, 6))
+    g.track(draw(2, 4, 6))
     assert list(before) == list(g.state_dict())
     assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gcl import ConfigError, add_gcl_config
-from gcl.modeling import generator_weights as pretrained
+from gcl.modeling import generator_weights
 from gcl.modeling.generator_weights import PACKAGED
 from gcl.pretraining.export import export_weights
 
@@ -52,7 +52,7 @@ def test_generator_and_discriminator_start_from_the_file(make, tmp_path, name):
     pairs = ("GCL.GENERATOR.NAME", name, "GCL.GENERATOR.CODE_NORM", True)
     source, path = make(1, *pairs), str(tmp_path / "w.safetensors")
     if name == NAMES[0]:
-        source.generator.follow(torch.randn(5, 4, 16))
+        source.generator.track(torch.randn(5, 4, 16))
     export_weights(drawing_part(source), path, size=(64, 32))
     model = make(2, *pairs, KEY, path)
     expected, found = drawing_part(source).state_dict(), drawing_part(model).state_dict()
@@ -69,7 +69,7 @@ def test_generator_and_discriminator_start_from_the_file(make, tmp_path, name):
 
 
 def test_nothing_is_loaded_where_nothing_is_named(make, weights, monkeypatch):
-    monkeypatch.setattr(pretrained, "load_file", lambda path: pytest.fail(path))
+    monkeypatch.setattr(generator_weights, "load_file", lambda path: pytest.fail(path))
     one, two = (drawing_part(make(2, KEY, "")).state_dict() for _ in range(2))
     assert all(torch.equal(one[key], two[key]) for key in one)
     with pytest.raises(pytest.fail.Exception):  # it does read what is named
@@ -81,7 +81,7 @@ def test_nothing_is_loaded_where_there_is_no_generator(make):
 
 
 def test_packaged_is_the_file_in_the_package(make, weights, monkeypatch):
-    monkeypatch.setattr(pretrained, "PACKAGED", Path(weights))
+    monkeypatch.setattr(generator_weights, "PACKAGED", Path(weights))
     found = drawing_part(make(2, KEY, "packaged")).state_dict()
     wanted = drawing_part(make(2, KEY, weights)).state_dict()
     assert all(torch.equal(found[key], wanted[key]) for key in found)
@@ -170,6 +170,7 @@ def batch_of(model: nn.Module) -> dict:
 def test_the_named_layers_stay_and_all_others_learn(make, name, prefixes, modules):
     """An optimizer of everything, with momentum and weight decay; in the phase generator."""
     model = make(1, "GCL.GENERATOR.NAME", name, LAYERS, prefixes)
+    model.bank.allocate(8)
     model.bank.fill(torch.randn(8, model.heads.embedding_dim))
     model.bank.labels.copy_(torch.arange(8))
     parts = dict(drawing_part(model).named_parameters())
@@ -204,7 +205,7 @@ def test_no_phase_unfreezes_them(make, name, prefixes, modules):
     "prefixes", [("",), ("structure", "see", "search", "blocks", "up", "out")]
 )
 def test_something_must_be_left_to_learn(make, prefixes):
-    with pytest.raises(ConfigError, match=f"{LAYERS}.*TRAIN_GENERATOR False"):
+    with pytest.raises(ConfigError, match=f"{LAYERS}.*LEARNS encoder"):
         make(1, "GCL.GENERATOR.NAME", NAMES[1], LAYERS, prefixes)
 
 

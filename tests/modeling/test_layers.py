@@ -63,7 +63,7 @@ def test_cameras_without_statistics_take_those_of_all_images(camera):
 def test_a_fit_forgets_earlier_ones():
     norm = RunningNorm(4, groups=3)
     norm.fit(draw(4, 4), torch.tensor([0, 0, 1, 1]))
-    norm.follow(draw(4, 4, seed=2), torch.tensor([0, 0, 1, 1]))
+    norm.update(draw(4, 4, seed=2), torch.tensor([0, 0, 1, 1]))
     features = draw(4, 4, seed=1)
     norm.fit(features, torch.tensor([0, 0, 0, 0]))
     for camera in (0, 1):  # 1 is unknown again
@@ -82,7 +82,7 @@ def test_statistics_follow_by_exponential_weights_per_camera(window, device):
         for s, c in ((1, [0, 1, 0]), (2, [1, 1, 1]), (3, [0, 0, 2]))
     ]
     for f, camids in batches:
-        norm.follow(f.to(device), camids)
+        norm.update(f.to(device), camids)
     new = draw(2, 4, seed=9)
     for camera in (0, 1, 2, 9):  # 2 has one image and 9 none: all cameras together
 
@@ -104,7 +104,7 @@ def test_statistics_follow_by_exponential_weights_per_camera(window, device):
 def test_no_gradient_flows_through_the_statistics():
     norm, f = RunningNorm(4, groups=3), draw(4, 4).requires_grad_()
     camids = torch.tensor([0, 0, 1, 1])
-    norm.follow(f, camids)
+    norm.update(f, camids)
     norm(f, camids).sum().backward()
     scale = norm(torch.ones(4, 4), camids) - norm(torch.zeros(4, 4), camids)  # 1 / (std + eps)
     torch.testing.assert_close(f.grad, scale, rtol=1e-3, atol=1e-3)
@@ -129,7 +129,7 @@ def test_nothing_is_changed_before_anything_was_measured():
 def test_one_vector_has_no_deviation():
     """Only its mean is known: x - x_0."""
     norm = RunningNorm(4)
-    norm.follow(draw(1, 4))
+    norm.update(draw(1, 4))
     x = draw(3, 4, seed=1)
     torch.testing.assert_close(norm(x), x - draw(1, 4))
 
@@ -151,6 +151,6 @@ def test_statistics_of_half_precision_are_kept_in_float32(dtype, device):
     """400^2 is beyond float16."""
     norm, x = RunningNorm(4).to(device), (draw(8, 4) + 400).to(device, dtype)
     norm.fit(x)
-    norm.follow(x)
+    norm.update(x)
     assert norm.square.dtype == torch.float32
     assert norm.square.isfinite().all()

@@ -10,7 +10,7 @@ from gcl.modeling import MemoryBank
 
 
 def filled(n: int, dim: int, alpha: float, device: str, seed: int = 0) -> MemoryBank:
-    bank = MemoryBank(n, dim, alpha).to(device)
+    bank = MemoryBank(dim, alpha, n).to(device)
     bank.fill(torch.randn(n, dim, generator=torch.Generator().manual_seed(seed)))
     return bank
 
@@ -42,14 +42,14 @@ def test_update_against_a_loop(alpha, indices, device):
 
 def test_alpha_is_the_weight_of_the_old_row():
     """Old row (1, 0), new feature (0, 1), alpha = 0.2: normalise(0.2, 0.8) = (1, 4) / sqrt(17)."""
-    bank = MemoryBank(1, 2, 0.2)
+    bank = MemoryBank(2, 0.2, 1)
     bank.fill(torch.tensor([[7.0, 0.0]]))
     bank.update(torch.tensor([[0.0, 3.0]]), torch.tensor([0]))
     torch.testing.assert_close(bank.features, torch.tensor([[1.0, 4.0]]) / 17**0.5)
 
 
 def test_the_last_of_several_counts_whatever_the_order_of_rows():
-    bank = MemoryBank(3, 2, 0.0)  # alpha 0: the row is the feature
+    bank = MemoryBank(2, 0.0, 3)  # alpha 0: the row is the feature
     bank.fill(torch.eye(3)[:, :2] + 0.1)
     features = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.6, 0.8], [0.0, 1.0]])
     bank.update(features, torch.tensor([2, 0, 2, 0]))
@@ -57,16 +57,27 @@ def test_the_last_of_several_counts_whatever_the_order_of_rows():
 
 
 def test_a_new_bank_is_empty_and_labels_nothing():
-    bank = MemoryBank(5, 3, 0.2)
+    bank = MemoryBank(3, 0.2, 5)
     assert bank.features.shape == (5, 3)
     assert not bank.features.any()
     assert bank.labels.dtype == torch.int64
     assert bank.labels.tolist() == [-1] * 5
 
 
+def test_allocate_replaces_the_rows(device):
+    """Of the size asked for, where the bank is, empty again."""
+    bank = filled(3, 8, 0.2, device)
+    bank.labels.zero_()
+    bank.allocate(5)
+    assert bank.features.shape == (5, 8) and not bank.features.any()
+    assert bank.labels.tolist() == [-1] * 5 and bank.labels.dtype == torch.int64
+    assert bank.features.device.type == bank.labels.device.type == torch.device(device).type
+    assert bank.state_dict() == {}
+
+
 def test_fill_normalises_rows(device):
     features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    bank = MemoryBank(4, 3, 0.2).to(device)
+    bank = MemoryBank(3, 0.2, 4).to(device)
     bank.fill(10 * features)
     for row, f in zip(bank.features.cpu(), features, strict=True):
         torch.testing.assert_close(row, f / f.norm())
@@ -84,4 +95,4 @@ def test_rows_stay_float32_units_without_a_graph(dtype, device):
 
 def test_the_bank_is_not_part_of_the_weights():
     """Its size is the training set's: a checkpoint of the weights must load on other data."""
-    assert MemoryBank(5, 3, 0.2).state_dict() == {}
+    assert MemoryBank(3, 0.2, 5).state_dict() == {}

@@ -8,7 +8,7 @@ from fastreid.modeling.meta_arch import build_model
 from torch import Tensor, nn
 
 from gcl.modeling import GCL
-from gcl.modeling.meta_arch import swap_backgrounds
+from gcl.modeling.backgrounds import swap_backgrounds
 
 NUM_IMAGES = 8
 GROUPS = ("backbone", "heads", "generator", "discriminator")
@@ -35,6 +35,7 @@ def make_model(cfg, phase: str = "joint") -> GCL:
     torch.manual_seed(0)
     model = build_model(cfg)
     assert isinstance(model, GCL)
+    model.bank.allocate(NUM_IMAGES)
     model.bank.fill(torch.randn(NUM_IMAGES, model.heads.embedding_dim))
     model.bank.labels.copy_(torch.arange(NUM_IMAGES))
     model.train()
@@ -68,47 +69,43 @@ def everything(gan: set[str], contrast: set[str]) -> dict[str, set[str]]:
     return dict.fromkeys(GAN, gan) | dict.fromkeys(CONTRAST, contrast) | BY_D
 
 
-# (phase, JOINT.GAN_GRADIENTS, JOINT.VIEW_GRADIENTS): the groups that each loss teaches.
+# (phase, JOINT.LEARNS): the groups that each loss teaches.
 # L_vi'' teaches G too, by its negatives, which the generated view scores.
 EXPECTED = {
-    ("contrast", True, True): {"loss_view_ori": {E, H}},
-    ("generator", True, True): dict.fromkeys((*GAN, "loss_identity"), {G}) | BY_D,
-    ("joint", True, True): everything({G, E}, {G, E, H}),
-    ("joint", True, False): everything({G, E}, {E, H}),
-    ("joint", False, True): everything({G}, {G, E, H}),
-    ("joint", False, False): everything({G}, {E, H}),
+    ("contrast", "everything"): {"loss_view_ori": {E, H}},
+    ("generator", "everything"): dict.fromkeys(GAN, {G}) | BY_D,
+    ("joint", "everything"): everything({G, E}, {G, E, H}),
+    ("joint", "apart"): everything({G}, {E, H}),
 }
+LEARNS = pytest.mark.parametrize("learns", ["everything", "apart"])
 SWITCHES = [("paper", "lsgan"), ("code", "log")]
 CASES = [(*case, *switch) for case in EXPECTED for switch in SWITCHES if case[0] != "contrast"]
 
 
 @pytest.mark.parametrize(
-    ("phase", "gan", "view", "views", "form"), [("contrast", True, True, *SWITCHES[0]), *CASES]
+    ("phase", "learns", "views", "form"), [("contrast", "everything", *SWITCHES[0]), *CASES]
 )
-def test_each_loss_alone_reaches_these_groups_and_no_other(tiny_cfg, phase, gan, view, views, form):
-    cfg = tiny_cfg()
-    cfg.GCL.JOINT.GAN_GRADIENTS, cfg.GCL.JOINT.VIEW_GRADIENTS = gan, view
+def test_each_loss_alone_reaches_these_groups_and_no_other(tiny_cfg, phase, learns, views, form):
+    cfg = tiny_cfg("GCL.JOINT.LEARNS", learns)
     cfg.MODEL.LOSSES.FEATURE.VIEWS, cfg.MODEL.LOSSES.ADVERSARIAL.FORM = views, form
     model = make_model(cfg, phase)
     losses = model(make_batch())
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
     found = {name: reached(model, loss) for name, loss in losses.items()}
-    assert found == EXPECTED[phase, gan, view]
+    assert found == EXPECTED[phase, learns]
 
 
-@pytest.mark.parametrize(("gan", "view"), [(g, v) for g in (True, False) for v in (True, False)])
-def test_swapped_backgrounds_change_nobody_s_teacher(tiny_cfg, gan, view):
-    cfg = tiny_cfg("GCL.JOINT.SWAP_BACKGROUNDS", True)
-    cfg.GCL.JOINT.GAN_GRADIENTS, cfg.GCL.JOINT.VIEW_GRADIENTS = gan, view
-    model = make_model(cfg)
+@LEARNS
+def test_swapped_backgrounds_change_nobody_s_teacher(tiny_cfg, learns):
+    model = make_model(tiny_cfg("GCL.JOINT.SWAP_BACKGROUNDS", True, "GCL.JOINT.LEARNS", learns))
     found = {name: reached(model, loss) for name, loss in model(make_batch()).items()}
-    assert found == EXPECTED["joint", gan, view]
+    assert found == EXPECTED["joint", learns]
 
 
-@pytest.mark.parametrize("gan", [True, False])
-def test_running_statistics_see_the_originals_once_and_no_view(tiny_cfg, gan):
+@LEARNS
+def test_running_statistics_see_the_originals_once_and_no_view(tiny_cfg, learns):
     """After a joint step: those that one forward of the originals alone would leave."""
-    cfg = tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan)
+    cfg = tiny_cfg("GCL.JOINT.LEARNS", learns)
     model, alone = make_model(cfg), make_model(cfg)
     batch = make_batch()
     model(batch)
@@ -125,10 +122,10 @@ def test_running_statistics_see_the_originals_once_and_no_view(tiny_cfg, gan):
         assert a.momentum == b.momentum > 0
 
 
-@pytest.mark.parametrize("gan_gradients", [True, False])
-def test_one_backward_of_the_sum_is_what_alternating_steps_would_see(tiny_cfg, gan_gradients):
+@LEARNS
+def test_one_backward_of_the_sum_is_what_alternating_steps_would_see(tiny_cfg, learns):
     """.grad of D under the sum = under D's own losses; .grad of E_str and G = under all others."""
-    model = make_model(tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients))
+    model = make_model(tiny_cfg("GCL.JOINT.LEARNS", learns))
     losses = model(make_batch())
     names = ("loss_discriminator", "loss_r1")
     own = sum(losses[name] for name in names)
@@ -234,49 +231,6 @@ def test_targets_of_the_batch_are_overwritten_by_pseudo_labels_and_never_used(ti
     assert values[0] == values[1]
 
 
-# ---- the weight of generated views
-@pytest.mark.parametrize("gan_gradients", [True, False])
-def test_view_weight_0_keeps_generated_views_out_of_the_view_contrast(tiny_cfg, gan_gradients):
-    found = []
-    for structures in (0, 1):  # other structures: other generated views
-        model = make_model(tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients))
-        model.view_weight = 0.0
-        other = make_batch(structures)
-        batch = make_batch() | {k: other[k] for k in ("structure_ori", "structure_new")}
-        losses = model(batch)
-        assert losses["loss_view_own"].item() == losses["loss_view_new"].item() == 0
-        assert gradients(model, losses["loss_view_own"]) == {}
-        assert gradients(model, losses["loss_view_new"]) == {}
-        found.append(
-            (
-                losses["loss_image"].item(),
-                losses["loss_view_ori"].item(),
-                gradients(model, losses["loss_view_ori"]),
-            )
-        )
-    (image_a, ori_a, grad_a), (image_b, ori_b, grad_b) = found
-    assert image_a != image_b  # the views did differ
-    assert ori_a == ori_b
-    assert {n.split(".")[0] for n in grad_a} == {"backbone", "heads"}
-    for name in grad_a | grad_b:
-        assert torch.equal(grad_a[name], grad_b[name]), name
-
-
-def test_view_weight_scales_the_terms_in_which_views_teach(tiny_cfg):
-    """L_vi and L_vi' times w; L_vi'' not, and below 1 with its own negatives."""
-    values = {}
-    for weight, negatives in ((1.0, "new"), (1.0, "own"), (0.25, "new")):
-        model = make_model(tiny_cfg("MODEL.LOSSES.VIEW.NEGATIVES", negatives))
-        model.view_weight = weight
-        values[weight, negatives] = {k: v.item() for k, v in model(make_batch()).items()}
-    full, own, quarter = values.values()
-    for name in ("loss_view_own", "loss_view_new"):
-        assert quarter[name] == pytest.approx(full[name] / 4, rel=1e-6)
-    assert quarter["loss_view_ori"] == own["loss_view_ori"] != full["loss_view_ori"]
-    for name in ("loss_image", "loss_feature", "loss_generator", "loss_discriminator"):
-        assert quarter[name] == full[name]
-
-
 # ---- choice and weight of losses
 def test_scales_multiply_their_losses(tiny_cfg):
     keys = {
@@ -306,7 +260,6 @@ def test_scales_multiply_their_losses(tiny_cfg):
         ("FeatureConsistencyLoss", {"loss_feature"}),
         ("AdversarialLoss", {"loss_generator", "loss_discriminator"}),
         ("R1Penalty", {"loss_r1"}),
-        ("IdentityLoss", {"loss_identity"}),
     ],
 )
 def test_losses_are_chosen_by_name(tiny_cfg, chosen, names):
@@ -320,22 +273,6 @@ def test_r1_every_third_step_weighs_three_times(tiny_cfg):
     model = make_model(tiny_cfg("MODEL.LOSSES.R1.EVERY", 3), "generator")
     values = [model(batch)["loss_r1"].item() for _ in range(4)]
     assert values == [pytest.approx(3 * plain, rel=1e-5), 0, 0, pytest.approx(3 * plain, rel=1e-5)]
-
-
-def test_frozen_identity_loss_is_l_vi_of_the_new_view(tiny_cfg):
-    """-log softmax over all rows of other classes, here all rows, of <f', M_i>/t; t = 0.04."""
-    model = make_model(tiny_cfg(), "generator")
-    batch = make_batch()
-    loss = model(batch)["loss_identity"].item()
-    with torch.no_grad():
-        x = model.preprocess_image(batch)
-        code = model.heads.part_code(model.backbone(x))
-        new = model.generator(batch["structure_new"], code)
-        f_new = nn.functional.normalize(model.heads(model.backbone(new)), dim=1)
-        logits = f_new @ model.bank.features.T / 0.04
-    assert loss == pytest.approx(
-        nn.functional.cross_entropy(logits, batch["indices"]).item(), rel=1e-4
-    )
 
 
 def test_losses_of_the_generator_phase_against_the_equations(tiny_cfg):
@@ -407,9 +344,8 @@ def test_the_norm_of_part_codes_follows_the_crops_and_not_the_views(tiny_cfg, ph
 
 
 def test_camera_statistics_follow_originals_and_not_generated_views(tiny_cfg):
-    """The count of all cameras grows by B a step; that of generated views in the joint phase, and
-    with IdentityLoss in the generator phase, where E_id evaluates."""
-    for phase, original, generated in (("contrast", 4, 0), ("joint", 4, 4), ("generator", 0, 4)):
+    """The count of all cameras grows by B a step; that of generated views in the joint phase."""
+    for phase, original, generated in (("contrast", 4, 0), ("joint", 4, 4), ("generator", 0, 0)):
         model = make_model(tiny_cfg("GCL.CAMERA_NORM", True), phase)
         model(make_batch())
         assert model.heads.camera_norm.count[0].item() == original
@@ -423,17 +359,16 @@ SEEN_BY_NOBODY = ("ReconstructionLoss", "CycleLoss", "AdversarialLoss", "R1Penal
 
 
 @pytest.mark.parametrize("views", ["paper", "code"])
-@pytest.mark.parametrize(("phase", "gan", "view"), list(EXPECTED))
+@pytest.mark.parametrize(("phase", "learns"), list(EXPECTED))
 def test_a_generator_without_codes_teaches_the_encoder_through_views_alone(
-    tiny_cfg, phase, gan, view, views
+    tiny_cfg, phase, learns, views
 ):
     """|x - x'|_1 and L_adv do not know E_id; L_feat and the view contrast look at views with it."""
-    cfg = tiny_cfg(*ATTENTION, "MODEL.LOSSES.FEATURE.VIEWS", views)
-    cfg.GCL.JOINT.GAN_GRADIENTS, cfg.GCL.JOINT.VIEW_GRADIENTS = gan, view
-    model = make_model(cfg, phase)
+    pairs = ("MODEL.LOSSES.FEATURE.VIEWS", views, "GCL.JOINT.LEARNS", learns)
+    model = make_model(tiny_cfg(*ATTENTION, *pairs), phase)
     losses = model(make_batch())
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
-    wanted = dict(EXPECTED[phase, gan, view])
+    wanted = dict(EXPECTED[phase, learns])
     wanted |= {name: {G} for name in GAN if name in wanted and name != "loss_feature"}
     assert {name: reached(model, loss) for name, loss in losses.items()} == wanted
 
@@ -449,7 +384,6 @@ def passes(model: GCL) -> list[Tensor]:
     ("names", "count"),
     [
         (SEEN_BY_NOBODY, 0),
-        ((*SEEN_BY_NOBODY, "IdentityLoss"), 1),  # x'_new
         ((*SEEN_BY_NOBODY, "FeatureConsistencyLoss"), 3),  # x, x'_new and x''_ori
     ],
 )
@@ -460,10 +394,10 @@ def test_where_no_code_is_used_the_encoder_looks_at_what_a_loss_needs(tiny_cfg, 
     assert len(seen) == count
 
 
-@pytest.mark.parametrize("gan_gradients", [True, False])
-def test_a_joint_step_without_codes_looks_at_the_crops_once(tiny_cfg, gan_gradients):
+@LEARNS
+def test_a_joint_step_without_codes_looks_at_the_crops_once(tiny_cfg, learns):
     names = ("ViewInvariantLoss", *SEEN_BY_NOBODY)
-    cfg = tiny_cfg(*ATTENTION, "MODEL.LOSSES.NAME", names, "GCL.JOINT.GAN_GRADIENTS", gan_gradients)
+    cfg = tiny_cfg(*ATTENTION, "MODEL.LOSSES.NAME", names, "GCL.JOINT.LEARNS", learns)
     model = make_model(cfg)
     batch, seen = make_batch(), passes(model)
     model(batch)
@@ -472,7 +406,7 @@ def test_a_joint_step_without_codes_looks_at_the_crops_once(tiny_cfg, gan_gradie
 
 
 # ---- a generator that draws in the joint phase and does not learn
-STAYS = ("GCL.JOINT.TRAIN_GENERATOR", False)
+STAYS = ("GCL.JOINT.LEARNS", "encoder")
 BOTH = pytest.mark.parametrize(
     "name", ["ViewGenerator", "AttentionViewGenerator"], ids=["code", "crop"]
 )
@@ -485,24 +419,21 @@ def drawing(model: GCL) -> dict[str, Tensor]:
 
 
 @BOTH
-@pytest.mark.parametrize("gan", [True, False])
 @pytest.mark.parametrize("swap", [True, False])
 @pytest.mark.parametrize("augmented", [True, False])
 def test_views_of_a_generator_that_stays_teach_what_those_of_one_that_learns_do(
-    tiny_cfg, name, gan, swap, augmented
+    tiny_cfg, name, swap, augmented
 ):
     """Values and gradients of E_id, in the first step, where both draw the same."""
     found = []
-    for trains in (True, False):
+    for learns in ("apart", "encoder"):
         cfg = tiny_cfg("GCL.GENERATOR.NAME", name, "GCL.GENERATOR.CODE_NORM", True)
-        node = cfg.GCL.JOINT
-        node.VIEW_GRADIENTS, node.GAN_GRADIENTS, node.SWAP_BACKGROUNDS = False, gan, swap
-        node.TRAIN_GENERATOR = trains
+        cfg.GCL.JOINT.LEARNS, cfg.GCL.JOINT.SWAP_BACKGROUNDS = learns, swap
         model, batch = make_model(cfg), make_batch()
         if augmented:
             batch["images_aug"] = make_batch(7)["images"]
         losses = model(batch)
-        if not trains:
+        if learns == "encoder":
             assert tuple(losses) == CONTRAST
         losses = {k: losses[k] for k in CONTRAST}
         found.append((losses, gradients(model, sum(losses.values()))))
@@ -516,11 +447,9 @@ def test_views_of_a_generator_that_stays_teach_what_those_of_one_that_learns_do(
 
 
 @BOTH
-@pytest.mark.parametrize("view", [True, False])
-def test_each_view_loss_alone_reaches_the_encoder_alone(tiny_cfg, name, view):
-    """Whatever the other switches say: nothing of L_gan is left that could flow."""
-    cfg = tiny_cfg(*STAYS, "GCL.GENERATOR.NAME", name, "GCL.JOINT.VIEW_GRADIENTS", view)
-    model = make_model(cfg)
+def test_each_view_loss_alone_reaches_the_encoder_alone(tiny_cfg, name):
+    """Nothing of L_gan is left that could flow."""
+    model = make_model(tiny_cfg(*STAYS, "GCL.GENERATOR.NAME", name))
     losses = model(make_batch())
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
     assert {k: reached(model, loss) for k, loss in losses.items()} == dict.fromkeys(
@@ -630,7 +559,7 @@ def candidates(model: GCL, batch: dict) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         x = model.preprocess_image(batch)
         s_ori, s_new = batch["structure_ori"], batch["structure_new"]
-        return model.resize(x, s_ori.shape[-2:]), model.redraw(x, None, s_ori, s_new)
+        return model.resize(x, s_ori.shape[-2:]), model.draw(x, None, s_ori, s_new)
 
 
 @pytest.fixture
@@ -696,22 +625,23 @@ def test_some_views_are_unturned_row_by_row(unturned):
 
 
 @BOTH
-@pytest.mark.parametrize("gan", [True, False])
+@pytest.mark.parametrize("feature", [True, False])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_views_teach_the_generator_through_drawn_rows_alone(
-    tiny_cfg, monkeypatch, name, gan, share
+    tiny_cfg, monkeypatch, name, feature, share
 ):
-    """VIEW_GRADIENTS; whether L_feat has seen x'_new already or not."""
-    cfg = tiny_cfg("GCL.GENERATOR.NAME", name, UNTURNED, share, "GCL.JOINT.GAN_GRADIENTS", gan)
-    model, kept, draw = make_model(cfg), [], GCL.draw
+    """Whether L_feat has seen x'_new already or not."""
+    names = ("ViewInvariantLoss", "ReconstructionLoss", *["FeatureConsistencyLoss"] * feature)
+    cfg = tiny_cfg("GCL.GENERATOR.NAME", name, UNTURNED, share, "MODEL.LOSSES.NAME", names)
+    model, kept, draw_views = make_model(cfg), [], GCL.draw_views
 
     def drawing_kept(*args, **options):
-        views = draw(model, *args, **options)
+        views = draw_views(model, *args, **options)
         views.new.retain_grad()
         kept.append(views.new)
         return views
 
-    monkeypatch.setattr(model, "draw", drawing_kept)
+    monkeypatch.setattr(model, "draw_views", drawing_kept)
     batch = make_batch()
     seen = passes(model)
     torch.manual_seed(0)
@@ -747,7 +677,7 @@ def test_losses_without_codes_against_the_equations(tiny_cfg):
         s_ori, s_new = batch["structure_ori"], batch["structure_new"]
 
         def redrawn(of: Tensor, its: Tensor, s: Tensor) -> Tensor:
-            return g.decode(g.encode(s), g.look(of, its, g.encode(its)))
+            return g.decode(g.encode(s), g.appearance(of, its, g.encode(its)))
 
         def c(images: Tensor) -> Tensor:
             return model.heads.part_code(model.backbone(images))
@@ -771,48 +701,47 @@ def test_losses_without_codes_against_the_equations(tiny_cfg):
 @pytest.mark.parametrize("pairs", [(), ATTENTION], ids=["code", "crop"])
 @pytest.mark.parametrize("size", [SIZE, (128, 64)])
 @torch.no_grad()
-def test_redraw_is_what_draw_has(tiny_cfg, pairs, size):
+def test_draw_is_what_draw_views_has(tiny_cfg, pairs, size):
     """Of one turn; of an unturned structure it is x'_ori. Views may be smaller than crops."""
     cfg = tiny_cfg(*pairs, "INPUT.SIZE_TRAIN", size, "GCL.GENERATOR.SIZE", [64, 32])
     model = make_model(cfg).eval()
     batch = make_batch(size=size)
     x, s_ori, s_new = (batch[k] for k in ("images", "structure_ori", "structure_new"))
     x = model.preprocess_image({"images": x})
-    code = model.code(x)
+    code = model.part_code(x)
     assert (code is None) == (pairs == ATTENTION)
-    views = model.draw(x, code, s_ori, s_new)
+    views = model.draw_views(x, code, s_ori, s_new)
     assert views.cycle is None and views.map_new is None
     for s, drawn in ((s_ori, views.ori), (s_new, views.new)):
         assert drawn.shape == (4, 3, *SIZE)
-        torch.testing.assert_close(model.redraw(x, code, s_ori, s), drawn, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.draw(x, code, s_ori, s), drawn, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("pairs", [(), ATTENTION], ids=["code", "crop"])
 @torch.no_grad()
-def test_draw_sees_the_new_view_where_it_is_asked_to(tiny_cfg, pairs):
+def test_draw_views_maps_the_new_view_where_it_is_asked_to(tiny_cfg, pairs):
     model = make_model(tiny_cfg(*pairs)).eval()
     batch = make_batch()
-    x, code = model.preprocess_image(batch), model.code(model.preprocess_image(batch))
+    x = model.preprocess_image(batch)
+    code = model.part_code(x)
     arguments = (x, code, batch["structure_ori"], batch["structure_new"])
     seen = passes(model)
-    views = model.draw(*arguments, see=True)
+    views = model.draw_views(*arguments, map_new=True)
     torch.testing.assert_close(views.map_new, model.backbone(views.new))
     assert len(seen) == 2 and views.cycle is None
-    cycle = model.draw(*arguments, cycle=True)
+    cycle = model.draw_views(*arguments, cycle=True)
     assert cycle.cycle.shape == x.shape
-    # a part code of x'_new needs its map; G's own look at it does not
+    # a part code of x'_new needs its map; what G sees of it itself does not
     assert len(seen) == (2 if pairs else 3) and (cycle.map_new is None) == bool(pairs)
 
 
 # ---- memory
 @pytest.mark.parametrize("phase", ["contrast", "joint"])
-@pytest.mark.parametrize("gan_gradients", [True, False])
+@LEARNS
 @pytest.mark.parametrize("augmented", [True, False])
-def test_the_bank_takes_the_original_views_after_the_step(
-    tiny_cfg, phase, gan_gradients, augmented
-):
+def test_the_bank_takes_the_original_views_after_the_step(tiny_cfg, phase, learns, augmented):
     """M_i <- normalise(alpha M_i + (1 - alpha) f_i), f of the crop that E_id was trained on."""
-    cfg = tiny_cfg("GCL.JOINT.GAN_GRADIENTS", gan_gradients, "GCL.MEMORY.ALPHA", 0.3)
+    cfg = tiny_cfg("GCL.JOINT.LEARNS", learns, "GCL.MEMORY.ALPHA", 0.3)
     model = make_model(cfg, phase)
     batch = make_batch()
     seen = batch["images"]

@@ -283,7 +283,7 @@ def test_losses_against_the_equations(data, tmp_path, monkeypatch, name, size):
         true = resized(true, size)
         known = gcl.heads.part_code(gcl.backbone(there))
         if not g.uses_code:
-            known = g.look(resized(there, size), s_ori, g.encode(s_ori))
+            known = g.appearance(resized(there, size), s_ori, g.encode(s_ori))
         view = g.decode(g.encode(s_new), known)
         pictures = [resized(v, SIZE) * gcl.pixel_std + gcl.pixel_mean for v in (view, true)]
         maps = [ImageNet(STAGES).maps(picture) for picture in pictures]

@@ -10,10 +10,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from photograph_files import HEIGHT, KINDS, WIDTH, write_photograph
 from PIL import Image
 from structure.figures import figure
 
 from gcl.structure.adapters import NobodyError
+from gcl.structure.crop_keys import files_below
 from gcl.structure.geometry import read_faces, read_geometry, render_views, write_geometry
 from gcl.structure.prepare import (
     Preparation,
@@ -49,13 +51,14 @@ class Figures:
 
 @pytest.fixture
 def make_crops(tmp_path):
-    """``make_crops(names)``: photographs of 24 x 64 pixels; returns their paths."""
+    """``make_crops(names)``: photographs of 24 x 64 pixels; returns paths, with names as keys."""
 
-    def make(*names: str) -> list[str]:
-        (tmp_path / "crops").mkdir(exist_ok=True)
+    def make(*names: str) -> dict[str, str]:
         for name in names:
-            Image.new("RGB", (24, 64), "gray").save(tmp_path / "crops" / name)
-        return [str(tmp_path / "crops" / name) for name in names]
+            path = tmp_path / "crops" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (24, 64), "gray").save(path)
+        return {str(tmp_path / "crops" / name): name for name in names}
 
     return make
 
@@ -72,25 +75,26 @@ def test_renders_are_those_of_the_mesh_in_the_crop_s_shape(make_crops, train, wo
     )
     assert summary.counts == Counter({"made": 2}) and summary.complete
     assert names_in(train) == {"a.png", "b.png"} and not os.path.exists(f"{train}/geometry")
-    store = RenderStore(os.path.dirname(train), "train")
+    crops = make_crops("b.png")
+    store = RenderStore(os.path.dirname(train), "train", crops)
     expected = render_views(figure(), (0, *TURNS), (96, 36))
     for turn, view in zip((0, *TURNS), expected, strict=True):
-        assert np.array_equal(store.load("b.png", turn), view)
+        assert np.array_equal(store.load(*crops, turn), view)
 
 
 def test_meshes_share_the_folder_s_faces(make_crops, train):
     prepare(Preparation(make_crops("a.png"), Figures(), train, ["geometry"], 96))
     assert os.listdir(train) == ["geometry"]
-    with np.load(f"{train}/geometry/a.npz") as arrays:
+    with np.load(f"{train}/geometry/a.png.npz") as arrays:
         assert set(arrays) == {"vertices"}
     faces = read_faces(f"{train}/geometry")
     assert (faces == figure().faces).all()
-    assert (read_geometry(f"{train}/geometry/a.npz", faces).vertices == figure().vertices).all()
+    assert (read_geometry(f"{train}/geometry/a.png.npz", faces).vertices == figure().vertices).all()
 
 
 def test_what_is_there_is_not_made_again(make_crops, train):
     crops = make_crops("a.png", "b.png", "c.png")
-    prepare(Preparation(crops[:2], Figures(), train, ["renders"], 64))
+    prepare(Preparation(make_crops("a.png", "b.png"), Figures(), train, ["renders"], 64))
     os.remove(f"{train}/render_90/b.png")
     before = os.stat(f"{train}/render/a.png").st_mtime_ns
     source = Figures()
@@ -107,15 +111,49 @@ def test_what_is_there_is_not_made_again(make_crops, train):
 
 def test_crops_without_a_mesh_are_counted_and_told(make_crops, train):
     crops = make_crops("a.png", "bad.png", *(f"nobody{i}.png" for i in range(7)))
-    with open(crops[0], "wb"):  # an empty photograph
+    empty, bad, *_ = crops
+    with open(empty, "wb"):
         pass
     summary = prepare(Preparation(crops, Figures(), train, ["renders"], 64))
     assert summary.counts == Counter({"nobody": 7, "failed": 2}) and not summary.complete
     table = summary.table("train")
-    assert f"image {crops[0]} can not be read" in table and "failed: " + crops[1] in table
+    assert f"image {empty} can not be read" in table and f"failed: {bad}" in table
     assert table.count("nobody: ") == 5
     assert table.splitlines()[2].split() == ["train", "9", "0", "0", "7", "2", "-"]
     assert names_in(train) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_renders_have_the_shape_of_the_upright_crop(tmp_path, train, kind):
+    path, pixels = write_photograph(tmp_path, kind)
+    crops = {path: "set/crop.png"}
+    prepare(Preparation(crops, Figures(), train, ["renders"], 2 * HEIGHT))
+    store = RenderStore(os.path.dirname(train), "train", crops)
+    assert verify(Verification(store)) == []
+    assert store.load(path).size == (2 * WIDTH, 2 * HEIGHT)
+    assert sheet(store, [path], str(tmp_path / "sheet.png")) == 1
+    with Image.open(tmp_path / "sheet.png") as image:  # the crop is its first cell
+        cell = image.crop((4, 18, 4 + round(128 * WIDTH / HEIGHT), 18 + 128))
+    crop = Image.fromarray(pixels).resize(cell.size, Image.Resampling.BICUBIC)
+    assert np.array_equal(cell, crop)
+
+
+@pytest.mark.parametrize("size", [(24, 5), (24, 193), (20000, 10000)], ids=str)
+def test_what_is_no_crop_fails_alone(make_crops, train, size):
+    crops = make_crops("a.png", "b.png", "c.png")
+    _, bad, good = crops
+    Image.new("1", size).save(bad)
+    summary = prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 64))
+    assert summary.counts == Counter({"made": 2, "failed": 1})
+    (message,) = summary.messages
+    assert message.startswith(f"failed: image {bad} can not be ")
+    assert names_in(train) == {"a.png", "c.png"}
+    # one that was good once spoils neither the check nor the sheet
+    os.truncate(good, os.path.getsize(good) // 2)
+    store = RenderStore(os.path.dirname(train), "train", crops)
+    assert sheet(store, list(crops), os.path.join(train, "sheet.png")) == 1
+    problems = verify(Verification(store))
+    assert [(p.kind, p.path) for p in problems if p.kind == "crop"] == [("crop", bad)]
 
 
 def test_a_disk_error_stops_the_run(make_crops, train, monkeypatch):
@@ -127,15 +165,57 @@ def test_a_disk_error_stops_the_run(make_crops, train, monkeypatch):
         prepare(Preparation(make_crops("a.png"), Figures(), train, ["renders"], 64))
 
 
+def test_crops_of_equal_names_have_structures_of_their_own(make_crops, train):
+    """In other folders, with another suffix, in other data sets; a flat structure is nobody's."""
+    crops = make_crops("a/1.jpg", "a/1.png", "a/c1/1.png", "b/c1/1.png")
+    flat = {path: key.rsplit("/", 1)[1] for path, key in crops.items() if "b/c1" in key}
+    prepare(Preparation(flat, Figures(), train, ["renders", "geometry"], 32))
+    summary = prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 32))
+    assert summary.counts == Counter(made=4)
+    assert names_in(train) == {"1.png", *crops.values()}
+    meshes = {f"{key}.npz" for key in crops.values()}
+    assert files_below(f"{train}/geometry", ".npz") == {"1.png.npz"} | meshes
+    again = Preparation(crops, Figures(), train, ["renders", "geometry"], 32)
+    assert prepare(again).counts == Counter({"there already": 4})
+
+
+def test_the_longest_name_of_a_file_system_is_written(make_crops, train):
+    name = "x" * 240 + ".png"
+    crops = make_crops(name)
+    assert prepare(
+        Preparation(crops, Figures(), train, ["renders", "geometry"], 32)
+    ).counts == Counter(made=1)
+    assert names_in(train) == {name} and os.path.exists(f"{train}/geometry/{name}.npz")
+
+
+def test_what_killed_runs_left_goes_from_all_folders(make_crops, train):
+    crops = make_crops("a/c1/1.png")
+    prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 32))
+    left = [f"{train}/{folder}/a/c1/.1.png.0f.part" for folder in (*FOLDERS, "geometry")]
+    for path in left:
+        with open(path, "wb"):
+            pass
+        os.utime(path, (time.time() - 4000,) * 2)
+    prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 32))
+    assert not any(map(os.path.exists, left))
+
+
 def test_renders_are_checked_crop_by_crop(make_crops, train):
     crops = make_crops("a.png", "b.png", "c.png")
     prepare(Preparation(crops, Figures(), train, ["renders"], 64))
-    assert verify(Verification(crops, train, "renders")) == []
+
+    def problems(source: str = "renders", workers: int = 0) -> list:
+        store = open_written(os.path.dirname(train), "train", [source], crops, 64)
+        return verify(Verification(store), workers)
+
+    assert problems() == []
     os.remove(f"{train}/render_90/b.png")
     for workers in (0, 1):
-        (problem,) = verify(Verification(crops, train, "renders"), workers)
+        (problem,) = problems(workers=workers)
         assert (problem.kind, problem.path) == ("missing", f"{train}/render_90/b.png")
-    assert len(verify(Verification(crops, train, "geometry"))) == 3
+        assert problem.crop == list(crops)[1]
+    os.mkdir(f"{train}/geometry")
+    assert len(problems("geometry")) == 3
 
 
 # ---- processes
@@ -175,7 +255,7 @@ def input_folder(tmp_path, make_crops):
     (tmp_path / "input").mkdir()
     for i in range(40):
         write_geometry(str(tmp_path / "input" / f"{i:02d}.npz"), figure())
-    return os.path.dirname(crops[0]), str(tmp_path / "input")
+    return os.path.dirname(next(iter(crops))), str(tmp_path / "input")
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -185,7 +265,7 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path, input_folder, wor
     out = str(tmp_path / "out")
     command = tool(crops, "--source", "geometry", "--input", meshes, "--out", out)
     command += ["--height", "200", "--workers", workers]
-    last = f"{out}/train/render_315"
+    last = f"{out}/train/render_315/crops"
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.time() + 60
     while not (os.path.isdir(last) and len(os.listdir(last)) >= 5):
@@ -197,7 +277,7 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path, input_folder, wor
     assert 5 <= len(whole) < 40
     count, begun = int(workers) or 1, set()
     for folder in FOLDERS:
-        names = {n for n in os.listdir(f"{out}/train/{folder}") if not n.startswith(".")}
+        names = {n for n in files_below(f"{out}/train/{folder}") if not n.endswith(".part")}
         begun |= names
         for name in names:
             with Image.open(f"{out}/train/{folder}/{name}") as image:
@@ -207,7 +287,7 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path, input_folder, wor
     done = len(names_in(f"{out}/train"))
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert names_in(f"{out}/train") == {f"{i:02d}.jpg" for i in range(40)}
+    assert names_in(f"{out}/train") == {f"crops/{i:02d}.jpg" for i in range(40)}
     row = result.stdout.splitlines()[2].split()
     assert row[:6] == ["train", "40", str(40 - done), str(done), "0", "0"]
     assert f"look at {out}/sheet_train.png" in result.stdout
@@ -231,12 +311,13 @@ def test_a_sheet_shows_crop_own_view_and_turns(tmp_path, make_crops, train):
     crops = make_crops(*(f"{i}.png" for i in range(20)))
     for i, crop in enumerate(crops):
         Image.new("RGB", (24, 64), (10 * i, 0, 0)).save(crop)
-    prepare(Preparation(crops[::2], Figures(), train, ["renders", "geometry"], 128))
+    even = dict(list(crops.items())[::2])
+    prepare(Preparation(even, Figures(), train, ["renders", "geometry"], 128))
     path = str(tmp_path / "sheet.png")
     root = os.path.dirname(train)
-    own = np.asarray(RenderStore(root, "train").load("0.png", 90))
+    own = np.asarray(RenderStore(root, "train", even).load(next(iter(even)), 90))
     for write, kind in ((["renders"], RenderStore), (["geometry"], GeometryStore)):
-        store = open_written(root, "train", write, 128)
+        store = open_written(root, "train", write, crops, 128)
         assert isinstance(store, kind)
         assert sheet(store, crops, path, rows=5) == 5
         with Image.open(path) as image:
@@ -248,5 +329,5 @@ def test_a_sheet_shows_crop_own_view_and_turns(tmp_path, make_crops, train):
         column = gap + 3 * (width + gap)
         cell = pixels[header + gap : header + gap + height, column : column + width, 0]
         assert np.array_equal(cell, own)
-    assert sheet(store, ["none.png"], str(tmp_path / "no.png")) == 0
+    assert sheet(store, list(crops)[1::2], str(tmp_path / "no.png")) == 0
     assert not os.path.exists(tmp_path / "no.png")

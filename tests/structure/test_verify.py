@@ -8,7 +8,7 @@ from PIL import Image
 from structure.figures import figure
 
 from gcl.structure.geometry import render_views, write_geometry
-from gcl.structure.store import FOLDERS, TURNS, write_renders
+from gcl.structure.store import FOLDERS, TURNS, GeometryStore, RenderStore, write_renders
 from gcl.structure.verify import (
     Problem,
     check_geometry,
@@ -28,8 +28,12 @@ def crop(tmp_path):
     return str(tmp_path / "a.jpg")
 
 
+def renders(tmp_path, crop) -> list[Problem]:
+    return check_renders(RenderStore(str(tmp_path), "train", {crop: "a.jpg"}), crop)
+
+
 def test_good_renders_have_no_problem(tmp_path, crop):
-    assert check_renders(str(tmp_path / "train"), crop) == []
+    assert renders(tmp_path, crop) == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(25, 64), (23, 64), (96, 256), (97, 256), (3, 8)])
@@ -37,7 +41,7 @@ def test_a_rounded_side_is_no_problem(tmp_path, crop, width, height):
     write_renders(
         str(tmp_path / "train"), "a.jpg", render_views(figure(), (0, *TURNS), (height, width))
     )
-    assert check_renders(str(tmp_path / "train"), crop) == []
+    assert renders(tmp_path, crop) == []
 
 
 @pytest.mark.parametrize("view", FOLDERS)
@@ -56,24 +60,24 @@ def test_one_bad_file_is_found(tmp_path, crop, view, kind):
     elif kind == "black":
         noise = np.random.default_rng(0).integers(0, 9, (64, 24), np.uint8)  # as JPEG leaves it
         Image.fromarray(noise).save(path)
-    problems = check_renders(str(tmp_path / "train"), crop)
+    problems = renders(tmp_path, crop)
     if view == "render" and kind == "size":  # the first one is the measure of the others
         assert {p.kind for p in problems} == {"size"} and len(problems) == 7
     else:
-        assert [(p.kind, p.path) for p in problems] == [(kind, str(path))]
+        assert [p[:3] for p in problems] == [(kind, str(path), crop)]
 
 
 def test_a_crop_that_can_not_be_read_is_a_problem_and_not_the_end(tmp_path, crop):
     with open(crop, "wb") as file:
         file.write(b"no picture")
-    (problem,) = check_renders(str(tmp_path / "train"), crop)
+    (problem,) = renders(tmp_path, crop)
     assert problem[:2] == ("crop", crop) and "replace or remove it" in problem.detail
 
 
 def test_another_shape_than_the_crop_s_is_found(tmp_path, crop):
     views = render_views(figure(), (0, *TURNS), (64, 32))
     write_renders(str(tmp_path / "train"), "a.jpg", views)
-    problems = check_renders(str(tmp_path / "train"), crop)
+    problems = renders(tmp_path, crop)
     assert [p.kind for p in problems] == ["aspect"] * 8
     assert problems[0].detail == "32 x 64, crop 48 x 128"
 
@@ -81,18 +85,20 @@ def test_another_shape_than_the_crop_s_is_found(tmp_path, crop):
 def test_meshes_are_checked_too(tmp_path, crop):
     folder = tmp_path / "train" / "geometry"
     folder.mkdir()
-    path = str(folder / "a.npz")
-    assert check_geometry(str(tmp_path / "train"), crop) == [Problem("missing", path)]
+    path = str(folder / "a.jpg.npz")
+    store = GeometryStore(str(tmp_path), "train", {crop: "a.jpg"})
+    assert check_geometry(store, crop) == [Problem("missing", path, crop)]
     write_geometry(path, figure())
-    assert check_geometry(str(tmp_path / "train"), crop) == []
+    assert check_geometry(store, crop) == []
     np.savez(path, vertices=np.zeros((3, 3)), faces=((0, 1, 2),))
-    (problem,) = check_geometry(str(tmp_path / "train"), crop)
+    (problem,) = check_geometry(store, crop)
     assert (problem.kind, problem.path) == ("broken", path)
 
 
 def test_the_report_counts_and_names_the_first_five():
     assert report([], 8) == "8 files: all good."
-    text = report([Problem("black", f"b{i}") for i in range(7)] + [Problem("size", "s", "why")], 80)
+    black = [Problem("black", f"b{i}", "crop") for i in range(7)]
+    text = report([*black, Problem("size", "s", "crop", "why")], 80)
     table, *lines = text.split("\n\n")[0], *text.split("\n\n")[1].splitlines()
     counts = [row.split()[-1] for row in table.splitlines()[2:]]
     assert counts == ["1", "7"] and "of 80 files" in table

@@ -15,6 +15,7 @@ import gcl  # noqa: F401
 # isort: split
 from fastreid.data.datasets import DATASET_REGISTRY
 
+from gcl.structure.crop_keys import crop_keys
 from gcl.structure.poses import ACTIVITIES
 from gcl.structure.store import RenderStore
 from gcl.synthetic import Settings, dataset, true_views, write_set
@@ -77,11 +78,12 @@ def test_the_stock_market_class_reads_it_too(folder):
 
 def test_every_crop_has_all_structures_of_its_size(folder):
     for split, folders in (("train", FOLDERS_TRAIN), ("test", FOLDERS_TEST)):
-        store = RenderStore(str(folder / "meshes"), split)
-        names = [p.name for f in folders for p in (folder / files.CROPS / f).iterdir()]
-        assert names and all(name in store for name in names)
+        crops = [str(p) for f in folders for p in (folder / files.CROPS / f).iterdir()]
+        keys = crop_keys("SyntheticPedestrians", str(folder / files.CROPS), crops)
+        store = RenderStore(str(folder / "meshes"), split, keys)
+        assert crops and all(crop in store for crop in crops)
         for turn in (0, 45, 315):
-            assert store.load(names[0], turn).size == (24, 48)
+            assert store.load(crops[0], turn).size == (24, 48)
 
 
 FOLDERS_TRAIN = ("bounding_box_train",)

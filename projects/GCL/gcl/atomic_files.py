@@ -22,7 +22,8 @@ def atomic(path: str) -> Iterator[BinaryIO]:
     """
     folder, name = os.path.split(path)
     # a name of its own for every writer: two runs on one folder must not write into one file
-    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}{PART}")
+    # and a short one: ``name`` may be as long as the file system allows
+    part = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(4)}{PART}")
     try:
         with open(part, "xb") as file:
             yield file

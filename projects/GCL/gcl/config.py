@@ -17,8 +17,8 @@ LOSSES = (
     "FeatureConsistencyLoss",
     "AdversarialLoss",
     "R1Penalty",
-    "IdentityLoss",
 )
+LEARNERS = ("everything", "apart", "encoder")
 PRETRAINING_LOSSES = ("ReconstructionLoss", "AdversarialLoss", "R1Penalty")
 
 
@@ -65,8 +65,6 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.GENERATOR = CN()
     cfg.GCL.GENERATOR.EPOCHS = 40
     cfg.GCL.GENERATOR.IMS_PER_BATCH = 16
-    # Flips, crops and affine maps of INPUT, applied to image and structure alike (phases 2 and 3).
-    cfg.GCL.GENERATOR.AUGMENT = False
     # E_str and G, in REID_HEADS_REGISTRY: the paper's "ViewGenerator", which knows a crop by its
     # part code, or "AttentionViewGenerator", which looks at the crop itself and at no encoder.
     cfg.GCL.GENERATOR.NAME = "ViewGenerator"
@@ -102,13 +100,11 @@ def add_gcl_config(cfg: CN) -> None:
     # E_id: SOLVER.OPT, BASE_LR, STEPS (counted in this phase).
     cfg.GCL.JOINT = CN()
     cfg.GCL.JOINT.EPOCHS = 20
-    # E_str, G and D go on learning from L_gan. False: they draw, and of them only the statistics of
-    # CODE_NORM move; the next two switches have nothing to do then.
-    cfg.GCL.JOINT.TRAIN_GENERATOR = True
-    # E_id also receives the gradients of L_gan [released code]
-    cfg.GCL.JOINT.GAN_GRADIENTS = True
-    # E_str and G also receive the gradients of the view-invariant loss, through E_id [paper]
-    cfg.GCL.JOINT.VIEW_GRADIENTS = True
+    # Who learns from what: "everything": E_id, E_str and G from L_gan and the view-invariant loss
+    # [paper, released code]; "apart": E_id from the latter alone, E_str and G from the former;
+    # "encoder": E_id alone, from what a generator draws that stays as it is (of it, only the
+    # statistics of CODE_NORM move).
+    cfg.GCL.JOINT.LEARNS = "everything"
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
     # Share of the views that E_id learns from that are no drawings, but the crops themselves, at
@@ -117,19 +113,12 @@ def add_gcl_config(cfg: CN) -> None:
     # Draw each view that E_id learns from on another view's background, by the structure's outline.
     # Backgrounds tell cameras apart; views on their own background teach E_id that they matter.
     cfg.GCL.JOINT.SWAP_BACKGROUNDS = False
-    # Weight of the two terms of the view-invariant loss in which generated views teach E_id
-    cfg.GCL.JOINT.VIEW_WEIGHT = 1.0
-    # A factor of that weight, from the readiness r in [0, 1] of the generated views after the epoch
-    # before (engine/readiness.py): "off": 1, the paper's plain schedule; "gate": 0 while
-    # r < THRESHOLD, else 1; "ramp": min(1, r / THRESHOLD). With the latter two G must reach some r
-    # while E_id is frozen, or the views never count. See ../README.md for what r was seen.
-    cfg.GCL.JOINT.READINESS = "off"
-    cfg.GCL.JOINT.READINESS_THRESHOLD = 0.5
 
     # ---- structure images s (renders of the person's mesh)
     cfg.GCL.STRUCTURE = CN()
-    # Folder with {train,test}/{render,render_45,...,render_315}/<image name>, and/or
-    # {train,test}/geometry/<image stem>.npz; tools/prepare_structure.py makes them
+    # Folder with {train,test}/{render,render_45,...,render_315}/<image>, and/or
+    # {train,test}/geometry/<image>.npz; <image> is <data set>/<path below the data set's folder>,
+    # as tools/prepare_structure.py writes them, or the name of the image where it is unique
     cfg.GCL.STRUCTURE.DIR = ""
     # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
     # CPU time (160 against 19 ms for 16 images of 256 x 128, benchmarks/structure.py)
@@ -138,7 +127,6 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.STRUCTURE.MISSING = "error"
 
     # ---- memory bank M
-    cfg.GCL.NUM_IMAGES = 0  # N: its rows; the trainer sets it from the training set
     cfg.GCL.MEMORY = CN()
     cfg.GCL.MEMORY.ALPHA = 0.2  # alpha: weight of the OLD row in the update
 
@@ -169,7 +157,6 @@ def add_gcl_config(cfg: CN) -> None:
     losses.ADVERSARIAL.FORM = "lsgan"  # or "log", as in the paper
     losses.R1 = CN({"SCALE": 0.01})  # weight per scale of D
     losses.R1.EVERY = 1  # apply every n-th step with n times the weight (lazy regularisation)
-    losses.IDENTITY = CN({"SCALE": 1.0})  # L_vi of x'_new, taught to G alone in phase 2
 
 
 def _require(condition: bool, message: str) -> None:
@@ -222,10 +209,10 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             " teach E_id nothing: add it or take these phases out of GCL.PHASES.",
         )
     if generative:
-        learns = "generator" in gcl.PHASES or gcl.JOINT.TRAIN_GENERATOR
+        learns = "generator" in gcl.PHASES or gcl.JOINT.LEARNS != "encoder"
         _require(
             learns or gcl.GENERATOR.WEIGHTS != "" or cfg.MODEL.WEIGHTS != "",
-            "GCL.JOINT.TRAIN_GENERATOR is False, but nothing has taught the generator to draw: add"
+            "GCL.JOINT.LEARNS is encoder, but nothing has taught the generator to draw: add"
             " generator to GCL.PHASES, or give GCL.GENERATOR.WEIGHTS or MODEL.WEIGHTS.",
         )
         _require(
@@ -260,14 +247,6 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         f"GCL.LABELS.RHO is {gcl.LABELS.RHO}: the share of distances must be above 0.",
     )
     _require(
-        gcl.JOINT.READINESS_THRESHOLD > 0,
-        f"GCL.JOINT.READINESS_THRESHOLD is {gcl.JOINT.READINESS_THRESHOLD}: it must be above 0.",
-    )
-    _require(
-        0 <= gcl.JOINT.VIEW_WEIGHT <= 1,
-        f"GCL.JOINT.VIEW_WEIGHT is {gcl.JOINT.VIEW_WEIGHT}: it must be in [0, 1].",
-    )
-    _require(
         0 <= gcl.JOINT.UNTURNED <= 1,
         f"GCL.JOINT.UNTURNED is {gcl.JOINT.UNTURNED}: a share of the views must be in [0, 1].",
     )
@@ -283,7 +262,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.STRUCTURE.MISSING", gcl.STRUCTURE.MISSING, ("error", "skip")),
         ("GCL.STRUCTURE.SOURCE", gcl.STRUCTURE.SOURCE, ("renders", "geometry")),
         ("GCL.LABELS.FEATURES", gcl.LABELS.FEATURES, ("bank", "fresh")),
-        ("GCL.JOINT.READINESS", gcl.JOINT.READINESS, ("off", "gate", "ramp")),
+        ("GCL.JOINT.LEARNS", gcl.JOINT.LEARNS, LEARNERS),
         ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
         ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
         ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),

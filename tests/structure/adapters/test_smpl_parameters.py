@@ -72,12 +72,12 @@ def test_parameters_in_the_dict_of_4d_humans(tmp_path):
     inner = payload(True, 1)
     outer = {"pred_cam_t": np.float32([[0, 0, 43]]), "pred_cam": inner.pop("cam")}
     np.savez(tmp_path / "a.npz", **outer, pred_smpl_params=np.array(inner, object))
-    source = open_adapter("smpl", str(tmp_path), ["a.jpg"], Body())
+    source = open_adapter("smpl", str(tmp_path), {"a.jpg": "a.jpg"}, Body())
     assert round(float(source("a.jpg").vertices[:, 2].mean())) == 43
     assert torch.equal(source.faces, CENTRED.faces)
     # ... and the body's faces serve where the tool writes vertices
     np.savez(tmp_path / "a.npz", pred_vertices=CENTRED.vertices, pred_cam_t=np.float32([0, 0, 9]))
-    source = open_adapter("hmr2", str(tmp_path), ["a.jpg"], Body())
+    source = open_adapter("hmr2", str(tmp_path), {"a.jpg": "a.jpg"}, Body())
     assert torch.equal(source("a.jpg").faces, CENTRED.faces)
 
 
@@ -108,7 +108,7 @@ def test_what_is_missing_is_named(tmp_path, change, message):
     values = {**payload(False, None), **change}
     np.savez(tmp_path / "a.npz", **{k: v for k, v in values.items() if v is not None})
     with pytest.raises(PayloadError, match=f"a.npz is no file of smpl: .*{message}"):
-        open_adapter("smpl", str(tmp_path), ["a.jpg"], Body())("a.jpg")
+        open_adapter("smpl", str(tmp_path), {"a.jpg": "a.jpg"}, Body())("a.jpg")
 
 
 def test_a_smaller_scale_is_further_away():

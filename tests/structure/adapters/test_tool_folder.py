@@ -14,7 +14,14 @@ import trimesh
 from structure.figures import figure
 
 from gcl.structure.adapters import ADAPTERS, NobodyError, PayloadError, open_adapter, read_payload
-from gcl.structure.geometry import GeometryError, render_views, write_faces, write_geometry
+from gcl.structure.crop_keys import MissingStructureError
+from gcl.structure.geometry import (
+    Geometry,
+    GeometryError,
+    render_views,
+    write_faces,
+    write_geometry,
+)
 
 FACES = figure().faces
 SHIFT = np.array([0.1, -0.2, 5.0], np.float32)
@@ -49,10 +56,14 @@ def tensors(payload: object) -> object:
     return torch.from_numpy(payload)
 
 
+def keys(*crops: str) -> dict[str, str]:
+    return {crop: crop for crop in crops}
+
+
 def read(folder, name: str, crops: tuple[str, ...] = ("a.jpg",)):
     if not (folder / "faces.npy").exists():
         write_faces(str(folder), FACES)
-    return open_adapter(name, str(folder), crops)
+    return open_adapter(name, str(folder), keys(*crops))
 
 
 # What each tool writes: (adapter, file, content). TWO has a second person, who is further away.
@@ -92,7 +103,7 @@ CASES = {
 def test_a_tool_s_file_gives_the_mesh_and_its_renders(tmp_path, case):
     name, payload = CASES[case]
     save(str(tmp_path / f"a{os.path.splitext(case)[1]}"), payload)
-    geometry = read(tmp_path, name)("crops/a.jpg")
+    geometry = read(tmp_path, name, ("crops/a.jpg",))("crops/a.jpg")
     np.testing.assert_allclose(geometry.vertices.numpy(), MESH, atol=2e-6)
     same_renders(geometry)
 
@@ -102,7 +113,7 @@ def test_a_mesh_file_gives_the_mesh_and_its_renders(tmp_path, file):
     """x right, y up, z back, as 4D-Humans and SAM 3D Body save them."""
     half_turn = np.array([1, -1, -1])
     trimesh.Trimesh(MESH * half_turn, FACES, process=False).export(tmp_path / file)
-    adapter = open_adapter("mesh", str(tmp_path), ["a.jpg"])
+    adapter = open_adapter("mesh", str(tmp_path), keys("a.jpg"))
     np.testing.assert_allclose(adapter("a.jpg").vertices, MESH, atol=1e-6)
     same_renders(adapter("a.jpg"))
     assert adapter.faces is None
@@ -110,7 +121,7 @@ def test_a_mesh_file_gives_the_mesh_and_its_renders(tmp_path, file):
 
 def test_a_mesh_file_in_front_of_our_camera_is_taken_as_it_is(tmp_path):
     trimesh.Trimesh(MESH, FACES, process=False).export(tmp_path / "a.ply")
-    vertices = open_adapter("mesh", str(tmp_path), ["a.jpg"])("a.jpg").vertices
+    vertices = open_adapter("mesh", str(tmp_path), keys("a.jpg"))("a.jpg").vertices
     np.testing.assert_allclose(vertices, MESH, atol=1e-6)
 
 
@@ -140,7 +151,7 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 def test_our_own_geometry_is_a_source(tmp_path):
     write_geometry(str(tmp_path / "a.npz"), figure())
-    source = open_adapter("geometry", str(tmp_path), ["a.jpg", "b.jpg"])
+    source = open_adapter("geometry", str(tmp_path), keys("a.jpg", "b.jpg"))
     assert torch.equal(source("a.jpg").vertices, figure().vertices)
     with pytest.raises(NobodyError, match="no file for b.jpg"):
         source("b.jpg")
@@ -163,8 +174,47 @@ def test_files_are_told_apart_by_the_crops_names(tmp_path):
     for name, z in (("x_0", 3), ("x_0_1", 9), ("x_7", 6), ("0001_c1s1_000001_00_0", 4)):
         save(str(tmp_path / f"{name}.npz"), {**HMR2, "pred_cam_t": np.float32([[0, 0, z]])})
     source = read(tmp_path, "hmr2", crops)
-    depth = [round(float(source(crop).vertices[:, 2].mean())) for crop in crops]
-    assert depth == [6, 3, 4]  # the nearer of x_0 and x_0_1
+    assert depths(source, crops) == [6, 3, 4]  # the nearer of x_0 and x_0_1
+
+
+def depths(source, crops) -> list[int]:
+    return [round(float(source(crop).vertices[:, 2].mean())) for crop in crops]
+
+
+def test_folders_that_a_tool_kept_tell_equal_names_apart(tmp_path):
+    """As much of the crop's path as there is: from the folder of all data sets, or none."""
+    crops = ("d/market/c1/a.jpg", "d/market/c2/a.jpg", "d/duke/c2/a.jpg", "d/duke/c2/b.jpg")
+    for name, z in (("c1/a", 3), ("market/c2/a_0", 4), ("duke/c2/a_mesh_000", 5), ("b_1", 6)):
+        path = tmp_path / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(str(path), {**HMR2, "pred_cam_t": np.float32([[0, 0, z]])})
+    assert depths(read(tmp_path, "hmr2", crops), crops) == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["hmr2", "mesh", "geometry"])
+@pytest.mark.parametrize("crops", [("c1/a.jpg", "c2/a.jpg"), ("a.jpg", "a.png")])
+def test_a_file_that_two_crops_would_take_is_refused(tmp_path, name, crops):
+    if name == "geometry":
+        write_geometry(str(tmp_path / "a.npz"), figure())
+    elif name == "mesh":
+        trimesh.Trimesh(MESH, FACES, process=False).export(tmp_path / "a.ply")
+    else:
+        save(str(tmp_path / "a_0.npz"), HMR2)
+    message = f"{tmp_path}: a(.npz)? would be .* two crops, {' and '.join(crops)}: put the files"
+    with pytest.raises(MissingStructureError, match=message) as error:
+        read(tmp_path, name, crops)
+    assert "\n" not in str(error.value)
+
+
+def test_our_own_meshes_are_told_apart_by_data_set_path_and_suffix(tmp_path):
+    crops = {"/d/a.jpg": "A/a.jpg", "/d/a.png": "A/a.png", "/e/a.jpg": "B/a.jpg"}
+    for z, key in enumerate(crops.values()):
+        path = tmp_path / f"{key}.npz"
+        path.parent.mkdir(exist_ok=True)
+        write_geometry(str(path), Geometry(figure().vertices + torch.tensor([0, 0, z]), FACES))
+    source = open_adapter("geometry", str(tmp_path), crops)
+    first, second, third = depths(source, crops)
+    assert (second, third) == (first + 1, first + 2)
 
 
 def test_a_crop_without_file_or_person_is_told_from_a_bad_file(tmp_path):
@@ -225,12 +275,12 @@ def test_millimetres_and_faces_of_another_body_are_noticed(tmp_path):
 
 def test_missing_faces_folder_and_body_say_what_to_do(tmp_path):
     with pytest.raises(GeometryError, match=r"faces.npy does not exist.*numpy.save\(.*estimator.f"):
-        open_adapter("sam3dbody", str(tmp_path), [])
+        open_adapter("sam3dbody", str(tmp_path), {})
     for name in ("mesh", "geometry", "nlf"):
         with pytest.raises(GeometryError, match=f"none is no folder with files of {name}"):
-            open_adapter(name, str(tmp_path / "none"), [])
+            open_adapter(name, str(tmp_path / "none"), {})
     with pytest.raises(GeometryError, match="--smpl-model"):
-        open_adapter("smpl", str(tmp_path), [])
+        open_adapter("smpl", str(tmp_path), {})
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -243,7 +293,7 @@ def test_every_adapter_says_its_licence(name):
 def test_broken_mesh_files_are_named(tmp_path, content, file):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(PayloadError, match=re.escape(str(tmp_path / file))):
-        open_adapter("mesh", str(tmp_path), ["a.jpg"])("a.jpg")
+        open_adapter("mesh", str(tmp_path), keys("a.jpg"))("a.jpg")
 
 
 # ---- files that could do harm

@@ -16,7 +16,7 @@ def crops(count: int, seed: int = 0) -> list[np.ndarray]:
     out = []
     for _ in range(count):
         patches = Image.fromarray(rng.integers(0, 256, (8, 4, 3), dtype=np.uint8))
-        size = (int(rng.integers(20, 130)), int(rng.integers(40, 260)))
+        size = (int(rng.integers(40, 130)), int(rng.integers(40, 260)))
         out.append(np.asarray(patches.resize(size, Image.Resampling.BICUBIC)))
     return out
 

@@ -27,6 +27,7 @@ from .data import (
     affine_arguments,
     collator_types,
     image_to_tensor,
+    one_reader,
     plain_data_loader,
 )
 from .device import chosen_device, device_type, set_device
@@ -65,6 +66,7 @@ ADAPTATIONS: tuple[Callable[[], None], ...] = (
     plain_optimizer,
     plain_data_loader,
     collator_types,
+    one_reader,
     affine_arguments,
     image_to_tensor,
     normalise_once,

@@ -14,6 +14,8 @@ from PIL import Image
 from torch import distributed as dist
 from torch.utils.data import DataLoader
 
+from gcl.photographs import read_photograph
+
 from .device import device_type
 from .patching import View, replace, stock
 
@@ -165,6 +167,22 @@ def collator_types() -> None:
 
     build = importlib.import_module("fastreid.data.build")
     replace(build, "fast_batch_collator", lambda _: fast_batch_collator)
+
+
+def one_reader() -> None:
+    """Let the toolbox's data set read crops as ours do, by `gcl.photographs`.
+
+    Why: its own reader leaves alpha, CMYK, palette and 16-bit pictures as they are, decodes
+        pictures of any size, and names no file that it can not read.
+    Symptom: `RuntimeError: The size of tensor a (4) must match the size of tensor b (3)` for RGBA
+        and CMYK, (2) for LA; `TypeError: Cannot handle this data type` for 1 and 16 bits; silently
+        the numbers of a palette's colours in the place of the colours; `OSError: image file is
+        truncated`, and nobody knows which.
+    Versions: all.
+    Until: fastreid reads with format="RGB", refuses what is no crop, and names the file.
+    """
+    common = importlib.import_module("fastreid.data.common")
+    replace(common, "read_image", lambda _: read_photograph)
 
 
 def affine_arguments() -> None:

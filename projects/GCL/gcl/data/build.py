@@ -9,7 +9,6 @@ import re
 import numpy as np
 from fastreid.data import build_reid_train_loader
 from fastreid.data.build import _root, build_reid_test_loader
-from fastreid.data.common import CommDataset
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
@@ -17,7 +16,8 @@ from fastreid.utils import comm
 from gcl.config import ConfigError, generator_size
 from gcl.structure.store import open_store
 
-from .transforms import build_joint_transform
+from .folder import dataset_keys
+from .retrieval_dataset import RetrievalDataset
 from .view_dataset import ViewDataset, with_structure
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ class TrainingSet:
 
     Raises:
         ConfigError: a data set is unknown or not there, or has too few images for a batch.
-        MissingStructureError: images lack structures.
+        MissingStructureError: images lack structures, or two would share one.
     """
 
     def __init__(self, cfg) -> None:
         self.cfg = cfg
-        train = []
-        for name in cfg.DATASETS.NAMES:
-            train.extend(load_dataset(name, combineall=cfg.DATASETS.COMBINEALL).train)
+        names = cfg.DATASETS.NAMES
+        sets = [load_dataset(name, combineall=cfg.DATASETS.COMBINEALL) for name in names]
+        train = [item for dataset in sets for item in dataset.train]
         train.sort(key=lambda item: item[0])
         self.items = [(path, camera_number(camera)) for path, _, camera in train]
         _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
@@ -62,8 +62,11 @@ class TrainingSet:
         self.usable = list(range(len(self.items)))
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
             structure = cfg.GCL.STRUCTURE
+            crops = {}
+            for name, dataset in zip(names, sets, strict=True):
+                crops |= dataset_keys(name, dataset, dataset.train)
             self.structures = open_store(
-                structure.DIR, "train", structure.SOURCE, cfg.INPUT.SIZE_TRAIN[0]
+                structure.DIR, "train", structure.SOURCE, crops, cfg.INPUT.SIZE_TRAIN[0]
             )
             self.usable = with_structure(self.items, self.structures, structure.MISSING)
             if len(self.usable) < len(self.items):
@@ -90,7 +93,6 @@ class TrainingSet:
             cfg.INPUT.SIZE_TRAIN,
             structures=self.structures,
             structure_size=generator_size(cfg),
-            joint_transform=build_joint_transform(cfg) if cfg.GCL.GENERATOR.AUGMENT else None,
             augment=build_transforms(cfg, is_train=True)
             if phase == "joint" and cfg.GCL.JOINT.AUGMENT
             else None,
@@ -126,8 +128,8 @@ def build_test_loader(cfg, name: str):
     data = load_dataset(name)
     if comm.is_main_process():
         data.show_test()
-    dataset = CommDataset(
-        data.query + data.gallery, build_transforms(cfg, is_train=False), relabel=False
+    dataset = RetrievalDataset(
+        data.query + data.gallery, cfg.INPUT.SIZE_TEST, build_transforms(cfg, is_train=False)
     )
     return build_reid_test_loader(
         dataset,

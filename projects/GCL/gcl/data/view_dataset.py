@@ -5,17 +5,16 @@ Shapes: H x W crop (INPUT.SIZE_TRAIN), h x w structure image (GCL.GENERATOR.SIZE
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import torch
-from fastreid.data.data_utils import read_image
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import functional as TF
 from torchvision.transforms.functional import InterpolationMode
 
+from gcl.photographs import photograph_size, read_photograph
 from gcl.structure.store import TURNS, MissingStructureError, StructureStore
 
 Images = tuple[Image.Image, ...]
@@ -38,8 +37,7 @@ class ViewDataset(Dataset):
         structures: source of structure images; None: none are read.
         structure_size: (h, w) of structure images.
         transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
-        joint_transform: maps a tuple of PIL images (crop, s_ori, s_new) with the same geometry for
-        all. augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
+        augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
     """
 
     # Identity labels are never in here; the toolbox sizes its classifier by this, and GCL has none.
@@ -53,7 +51,6 @@ class ViewDataset(Dataset):
         structures: StructureStore | None = None,
         structure_size: tuple[int, int] | None = None,
         transform: Callable[[Image.Image], Tensor] | None = None,
-        joint_transform: Callable[[Images], Images] | None = None,
         augment: Callable[[Image.Image], Tensor] | None = None,
     ) -> None:
         self.items = list(items)
@@ -61,7 +58,6 @@ class ViewDataset(Dataset):
         self.structures = structures
         self.structure_size = structure_size or self.size
         self.transform = transform
-        self.joint_transform = joint_transform
         self.augment = augment
 
     def __len__(self) -> int:
@@ -69,7 +65,7 @@ class ViewDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         path, camera = self.items[index]
-        image = read_crop(path)
+        image = read_photograph(path, self.size)
         item = {"targets": -1, "camids": camera, "img_paths": path, "indices": int(index)}
         if self.augment is not None:
             item["images_aug"] = self.augment(image)
@@ -80,8 +76,6 @@ class ViewDataset(Dataset):
         if self.structures is not None:
             turn = TURNS[int(torch.randint(len(TURNS), ()))]
             views += self._structures(path, (0, turn), image.width / image.height)
-            if self.joint_transform is not None:
-                views = self.joint_transform(views)
             item["structure_ori"], item["structure_new"] = map(self._structure_tensor, views[1:])
         item["images"] = TF.pil_to_tensor(views[0]).float()
         return item
@@ -89,29 +83,17 @@ class ViewDataset(Dataset):
     def views(self, index: int) -> Tensor:
         """Structure images of one person from its own view and all seven turns, (8, 1, h, w)."""
         path = self.items[index][0]
-        crop = read_crop(path)
-        views = self._structures(path, (0, *TURNS), crop.width / crop.height)
+        height, width = photograph_size(path)
+        views = self._structures(path, (0, *TURNS), width / height)
         return torch.stack([self._structure_tensor(view) for view in views])
 
     def _structures(self, path: str, turns: Sequence[int], aspect: float) -> Images:
         """Structures at the size of the crop, so that one geometry serves both."""
-        views = self.structures.load_views(os.path.basename(path), turns, aspect)
+        views = self.structures.load_views(path, turns, aspect)
         return tuple(TF.resize(view, self.size) for view in views)
 
     def _structure_tensor(self, image: Image.Image) -> Tensor:
         return TF.pil_to_tensor(TF.resize(image, self.structure_size)).float() / 255
-
-
-def read_crop(path: str) -> Image.Image:
-    """Read an RGB crop through the toolbox.
-
-    Raises:
-        OSError: the file is missing or broken; the message names it.
-    """
-    try:
-        return read_image(path, format="RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
 
 
 def with_structure(
@@ -125,12 +107,12 @@ def with_structure(
     Raises:
         MissingStructureError: crops lack structures and ``missing`` is "error", or none has any.
     """
-    names = [os.path.basename(path) for path, _ in items]
-    lacking = [name for name in names if name not in structures]
-    if lacking and (missing == "error" or len(lacking) == len(names)):
+    lacking = [path for path, _ in items if path not in structures]
+    if lacking and (missing == "error" or len(lacking) == len(items)):
+        first = ", ".join(structures.crops[path] for path in lacking[:5])
         raise MissingStructureError(
-            f"{len(lacking)} of {len(names)} images have no structure in"
-            f" {structures.folder}, the first: {', '.join(lacking[:5])}. Prepare them, or set"
+            f"{len(lacking)} of {len(items)} images have no structure in"
+            f" {structures.folder}, the first: {first}. Prepare them, or set"
             " GCL.STRUCTURE.MISSING skip to leave them out of the phases that need structures."
         )
-    return [i for i, name in enumerate(names) if name in structures]
+    return [i for i, (path, _) in enumerate(items) if path in structures]

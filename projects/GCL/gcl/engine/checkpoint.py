@@ -92,17 +92,15 @@ class TrainingState:
 
     Attributes:
         seed: of the run; every epoch's random state follows from it and the epoch's number.
-        view_weight: what the readiness of the views made of their weight (GCL.JOINT.READINESS).
     """
 
-    def __init__(self, seed: int, fixed_seed: bool, view_weight: float) -> None:
-        self.seed, self.fixed_seed, self.view_weight = seed, fixed_seed, view_weight
+    def __init__(self, seed: int, fixed_seed: bool) -> None:
+        self.seed, self.fixed_seed = seed, fixed_seed
 
     def state_dict(self) -> dict:
-        return {"seed": self.seed, "view_weight": self.view_weight}
+        return {"seed": self.seed}
 
     def load_state_dict(self, state: dict) -> None:
-        self.view_weight = state["view_weight"]
         if not self.fixed_seed:  # SEED of the configuration wins
             self.seed = state["seed"]
 

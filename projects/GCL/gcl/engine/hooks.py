@@ -21,7 +21,7 @@ from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.pseudo_labels import PseudoLabeler
 
 from .feature_pass import extract_features
-from .readiness import measure_readiness, view_weight
+from .readiness import measure_readiness
 from .training_sheets import triplet_sheet, turntable_sheet
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,6 @@ class PhaseHook(HookBase):
             trainer.optimizer.begin(place.phase)
             logger.info("Phase %s begins with epoch %d", place.phase, trainer.epoch)
         trainer.schedule.apply(trainer.epoch)
-        model.view_weight = trainer.cfg.GCL.JOINT.VIEW_WEIGHT * trainer.state.view_weight
         if place.first:  # an evaluation pass fills the bank with what the phase starts from
             model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
 
@@ -191,19 +190,17 @@ class MemoryHook(HookBase):
 
 
 class ReadinessHook(HookBase):
-    """Measures after each epoch with a generator whether its views carry identity, and acts on it.
+    """Measures after each epoch with a generator how much identity its views carry, for the log.
 
-    Before the checkpointer: the resulting weight of the views is part of the training state.
+    Before the writers.
 
     Args:
-        cfg: GCL.JOINT.READINESS and THRESHOLD.
-        num_images: how many training images are looked at.
+        temperature: t of the view-invariant loss.
+        num_images: how many training images are drawn.
     """
 
-    def __init__(self, cfg, num_images: int = 256) -> None:
-        self.rule, self.threshold = cfg.GCL.JOINT.READINESS, cfg.GCL.JOINT.READINESS_THRESHOLD
-        self.temperature = cfg.MODEL.LOSSES.VIEW.TEMPERATURE
-        self.num_images = num_images
+    def __init__(self, temperature: float, num_images: int = 256) -> None:
+        self.temperature, self.num_images = temperature, num_images
 
     def after_epoch(self) -> None:
         trainer = self.trainer
@@ -216,9 +213,7 @@ class ReadinessHook(HookBase):
             spread(trainer.train_set.usable, self.num_images),
             self.temperature,
         )
-        trainer.state.view_weight = view_weight(measured.score, self.rule, self.threshold)
         scalars = {f"readiness/{k}": v for k, v in measured._asdict().items()}
-        scalars["readiness/view_weight"] = trainer.state.view_weight
         trainer.storage.put_scalars(smoothing_hint=False, **scalars)
         logger.info("Readiness: %s", ", ".join(f"{k[10:]} {v:.3f}" for k, v in scalars.items()))
 

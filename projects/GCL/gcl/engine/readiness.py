@@ -1,4 +1,4 @@
-"""How much identity the generated views carry: may they teach E_id?
+"""How much identity the generated views carry: the best look into a run while it goes on.
 
 r = 1 - E[L_vi] / E[log(1 + K)], with L_vi of generated views against all K rows of other classes,
 under E_id in evaluation mode: 0 when E_id recognises a generated view no better than by a blind
@@ -51,8 +51,8 @@ def measure_readiness(
             batch = fast_batch_collator([dataset[i] for i in indices[start : start + batch_size]])
             x = model.preprocess_image(batch)
             s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
-            views = model.draw(x, model.code(x), s_ori, s_new, see=True)
-            pooled.append(model.heads.pool(views.map_new))
+            view = model.resize(model.draw(x, model.part_code(x), s_ori, s_new), x.shape[-2:])
+            pooled.append(model.heads.pool(model.backbone(view)))
             rows.append(batch["indices"].to(model.device))
             camids.append(batch["camids"].to(model.device))
         pooled, rows, camids = map(torch.cat, (pooled, rows, camids))
@@ -80,15 +80,3 @@ def measure_readiness(
         (own_hits | same_class).float().mean().item(),
     )
     return comm.all_gather(measured)[0]  # one opinion for all ranks
-
-
-def view_weight(readiness: float, rule: str, threshold: float) -> float:
-    """GCL.JOINT.READINESS: weight of the loss terms in which generated views teach E_id.
-
-    "off": 1; "gate": 1 from ``threshold`` on, else 0; "ramp": readiness / threshold, at most 1.
-    """
-    if rule == "off":
-        return 1.0
-    if rule == "gate":
-        return float(readiness >= threshold)
-    return min(1.0, readiness / threshold)

@@ -52,7 +52,7 @@ class GCLTrainer(DefaultTrainer):
     Attributes:
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
         plan: which epoch belongs to which phase.
-        state: seed and readiness, kept in checkpoints.
+        state: the seed, kept in checkpoints.
         schedule: learning rates by phase.
 
     Raises:
@@ -80,16 +80,14 @@ class GCLTrainer(DefaultTrainer):
         )
         cfg = cfg.clone()
         cfg.defrost()
-        cfg.GCL.NUM_IMAGES = len(self.train_set)
         cfg.SOLVER.MAX_EPOCH = self.plan.num_epochs
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(
-            seed, cfg.SEED >= 0, 1.0 if cfg.GCL.JOINT.READINESS == "off" else 0.0
-        )
+        self.state = TrainingState(seed, cfg.SEED >= 0)
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
+        self.gcl.bank.allocate(len(self.train_set))
         self.checkpointer = self._build_checkpointer()
 
     def _build_checkpointer(self) -> AtomicCheckpointer:
@@ -145,7 +143,8 @@ class GCLTrainer(DefaultTrainer):
         toolbox = [ours(hook) for hook in super().build_hooks()]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
         start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
-        end = [MemoryHook(), StatisticsHook(), ReadinessHook(self.cfg)]
+        readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)
+        end = [MemoryHook(), StatisticsHook(), readiness]
         if comm.is_main_process():
             end.append(SheetHook())
         return start + toolbox[:last] + end + toolbox[last:]

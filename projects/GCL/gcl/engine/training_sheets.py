@@ -18,7 +18,7 @@ def triplet_sheet(model, dataset, indices: list[int]) -> Tensor:
         batch = fast_batch_collator([dataset[i] for i in indices])
         x = model.preprocess_image(batch)
         s_ori, s_new = (batch[k].to(model.device) for k in ("structure_ori", "structure_new"))
-        views = model.draw(x, model.code(x), s_ori, s_new, cycle=True)
+        views = model.draw_views(x, model.part_code(x), s_ori, s_new, cycle=True)
     size = x.shape[-2:]
     rows = [x, s_ori, views.ori, s_new, views.new, views.cycle]
     rows = [_picture(model, row, size) for row in rows]
@@ -36,9 +36,9 @@ def turntable_sheet(model, dataset, indices: list[int]) -> Tensor:
             x = model.preprocess_image(batch)
             structures = dataset.views(i).to(model.device)
             count, own = len(structures), structures[:1].expand_as(structures)
-            code = model.code(x)  # once a crop
+            code = model.part_code(x)  # once a crop
             code = None if code is None else code.expand(count, -1, -1)
-            drawn = model.redraw(x.expand(count, -1, -1, -1), code, own, structures)
+            drawn = model.draw(x.expand(count, -1, -1, -1), code, own, structures)
             size = x.shape[-2:]
             crop = _picture(model, x, size)
             rows += [

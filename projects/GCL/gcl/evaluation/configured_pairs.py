@@ -9,8 +9,9 @@ import numpy as np
 
 from gcl.config import ConfigError, generator_size
 from gcl.data.build import camera_number, load_dataset
+from gcl.data.folder import dataset_keys
 from gcl.data.view_dataset import ViewDataset, with_structure
-from gcl.structure.store import open_store
+from gcl.structure.store import StructureStore, open_store
 from gcl.synthetic import SyntheticPedestrians
 
 from .labelled_crops import from_names
@@ -29,9 +30,9 @@ def open_sets(
 
     Raises:
         ConfigError: there are no structures or no such data, or nothing says the orientation.
-        MissingStructureError: crops have no structure.
+        MissingStructureError: crops have no structure, or two would share one.
     """
-    folder = cfg.GCL.STRUCTURE.DIR
+    folder, source = cfg.GCL.STRUCTURE.DIR, cfg.GCL.STRUCTURE.SOURCE
     splits = {"train": cfg.DATASETS.NAMES, "test": cfg.DATASETS.TESTS}
     splits = {s: names for s, names in splits.items() if os.path.isdir(os.path.join(folder, s))}
     if not folder or not splits:
@@ -41,26 +42,35 @@ def open_sets(
         )
     opened = {}
     for split, names in splits.items():
+        sets, crops = [], {}
         for name in names:
             data = load_dataset(name)
             items = data.train if split == "train" else data.query + data.gallery
-            opened[f"{name} {split}"] = _open(cfg, split, data, items, pattern, orientations)
+            sets.append((name, data, items))
+            crops |= dataset_keys(name, data, items)
+        store = open_store(folder, split, source, crops, cfg.INPUT.SIZE_TRAIN[0])
+        for name, data, items in sets:
+            opened[f"{name} {split}"] = _open(cfg, store, data, items, pattern, orientations)
     return opened
 
 
 def _open(
-    cfg, split: str, data, items: list[tuple], pattern: str, orientations: Mapping[str, float]
+    cfg,
+    store: StructureStore,
+    data,
+    items: list[tuple],
+    pattern: str,
+    orientations: Mapping[str, float],
 ) -> tuple[ViewPairs, ViewDataset]:
-    structure = cfg.GCL.STRUCTURE
-    store = open_store(structure.DIR, split, structure.SOURCE, cfg.INPUT.SIZE_TRAIN[0])
     synthetic = isinstance(data, SyntheticPedestrians)
     if synthetic:
         yaw = {path: 0.0 for path, _, _ in items}
     else:
-        crops = from_names([path for path, _, _ in items], pattern, orientations)
-        yaw = dict(zip(crops.images, crops.yaw.tolist(), strict=True))
+        labelled = from_names([path for path, _, _ in items], pattern, orientations)
+        yaw = dict(zip(labelled.images, labelled.yaw.tolist(), strict=True))
     items = [item for item in items if item[0] in yaw]
-    usable = with_structure([(path, camera) for path, _, camera in items], store, structure.MISSING)
+    crops = [(path, camera) for path, _, camera in items]
+    usable = with_structure(crops, store, cfg.GCL.STRUCTURE.MISSING)
     items = [items[i] for i in usable]
     _, people = np.unique([str(person) for _, person, _ in items], return_inverse=True)
     items = [

@@ -6,8 +6,8 @@ import random
 
 from PIL import Image, ImageDraw
 
+from gcl.photographs import photograph_size, read_photograph
 from gcl.structure.estimate import StructureEstimator
-from gcl.structure.estimate.crops import read_crop
 from gcl.structure.geometry import Geometry, render_views
 from gcl.structure.store import render_size
 
@@ -54,10 +54,11 @@ def _cells(
     found = estimator(paths)
     cells = []
     for i, path in enumerate(paths):
-        crop = Image.fromarray(read_crop(path))
-        size = render_size(HEIGHT, crop.width / crop.height)
+        height, width = photograph_size(path)
+        size = render_size(HEIGHT, width / height)
         body = Geometry(found.vertices[i], found.faces, framing=found.framing[i])
-        cells.append((crop.resize(size[::-1]), render_views(body, (0,), size)[0]))
+        crop = read_photograph(path, at_least=size).resize(size[::-1])
+        cells.append((crop, render_views(body, (0,), size)[0]))
     return cells
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from gcl.config import ConfigError
-from gcl.data.view_dataset import read_crop
+from gcl.photographs import read_photograph
 from gcl.structure.store import TURNS
 from gcl.synthetic import TrueViews
 
@@ -53,7 +53,7 @@ class ViewPairs:
         person, camera, orientation: (M,) of targets; orientations are yaws rounded to 45 degrees.
         yaw: (M,) degrees.
         visits: all targets and pairs, part by part.
-        read: some targets' rows -> their pictures.
+        read: some targets' rows -> their pictures, to go through once.
     """
 
     images: list[str]
@@ -66,7 +66,7 @@ class ViewPairs:
     orientation: np.ndarray
     yaw: np.ndarray
     visits: list[Visit]
-    read: Callable[[range], list[Image.Image]]
+    read: Callable[[range], Iterable[Image.Image]]
 
     def galleries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Of each camera and orientation in which a pair ends: its rows of pairs, and the rows of
@@ -87,8 +87,8 @@ def photographs(items: Sequence[Item]) -> ViewPairs:
     items = _sorted(items)
     targets = [(i, item.yaw) for i, item in enumerate(items)]
 
-    def read(rows: range) -> list[Image.Image]:
-        return [read_crop(items[row].path) for row in rows]
+    def read(rows: range) -> Iterator[Image.Image]:
+        return (read_photograph(items[row].path) for row in rows)  # one at a time is held
 
     return _pairs(items, targets, read, _to_photographs)
 
@@ -141,7 +141,7 @@ Row = tuple[int, float, int, int]
 def _pairs(
     items: list[Item],
     targets: list[tuple[int, float]],
-    read: Callable[[range], list[Image.Image]],
+    read: Callable[[range], Iterable[Image.Image]],
     rows_of: Callable[[dict[int, list[int]], _Targets], Iterator[Row]],
 ) -> ViewPairs:
     """Args:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as TF
 from torchvision.transforms.functional import InterpolationMode
 from tqdm import tqdm
 
-from gcl.data.view_dataset import ViewDataset, read_crop
+from gcl.data.view_dataset import ViewDataset
 from gcl.losses import perceptual_distance
 from gcl.modeling.imagenet import ImageNet
+from gcl.photographs import read_photograph
 from gcl.structure.estimate import StructureEstimator
 from gcl.structure.store import TURNS
 
@@ -54,7 +56,7 @@ class Measured(NamedTuple):
     error: Tensor
 
 
-class Looks(NamedTuple):
+class Appearances(NamedTuple):
     """What there is to say of pictures (B, 3, H, W), uint8: their maps for the perceptual distance,
     their pooled features (B, C), the yaw (B,) that an estimator sees."""
 
@@ -63,15 +65,15 @@ class Looks(NamedTuple):
     pooled: Tensor
     yaw: Tensor
 
-    def at(self, rows: np.ndarray) -> Looks:
+    def at(self, rows: np.ndarray) -> Appearances:
         """Those of some of them."""
         rows = torch.as_tensor(rows, device=self.pooled.device)
         maps = [maps[rows] for maps in self.maps]
-        return Looks(self.pictures[rows], maps, self.pooled[rows], self.yaw[rows.cpu()])
+        return Appearances(self.pictures[rows], maps, self.pooled[rows], self.yaw[rows.cpu()])
 
 
 class Judge:
-    """Looks at pictures.
+    """Says of pictures what there is to compare.
 
     Args:
         encoder: whose features they are searched by.
@@ -90,15 +92,15 @@ class Judge:
         self.encoder, self.imagenet, self.estimator = encoder, imagenet, estimator
         self.device = device
 
-    def look(self, pictures: Tensor) -> Looks:
-        """At (B, 3, H, W), uint8."""
+    def judge(self, pictures: Tensor) -> Appearances:
+        """Of (B, 3, H, W), uint8."""
         pictures = pictures.to(self.device)
         arrays = list(pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy())
         yaw = self.estimator(arrays, batch_size=BATCH).yaw
         parts = pictures.split(BATCH)
         maps = zip(*(self.imagenet.maps(part) for part in parts), strict=True)
         pooled = torch.cat([self.encoder.pool(part) for part in parts])
-        return Looks(pictures, [torch.cat(stage) for stage in maps], pooled, yaw)
+        return Appearances(pictures, [torch.cat(stage) for stage in maps], pooled, yaw)
 
 
 class _Row:
@@ -107,7 +109,7 @@ class _Row:
     def __init__(self) -> None:
         self.parts: list[tuple[Tensor, ...]] = []
 
-    def add(self, seen: Looks, true: Looks, yaw: Tensor) -> None:
+    def add(self, seen: Appearances, true: Appearances, yaw: Tensor) -> None:
         self.parts.append(
             (
                 ssim(seen.pictures / 255, true.pictures / 255).cpu(),
@@ -146,10 +148,10 @@ def measure(
     """
     rows: dict[str, _Row] = defaultdict(_Row)
     pooled, errors, apart, pictures = [], [], [], {}
-    before: tuple[int, dict[int, int], Looks] | None = None
+    before: tuple[int, dict[int, int], Appearances] | None = None
     for visit in tqdm(pairs.visits, "drawing views", unit="visit", dynamic_ncols=True):
         here = range(visit.targets.start, visit.targets.stop)
-        true = judge.look(_stack(pairs.read(here), dataset.size))
+        true = judge.judge(_stack(pairs.read(here), dataset.size))
         pooled.append(true.pooled)
         camera, orientation = pairs.camera[here[0]], pairs.orientation[visit.targets]
         chosen, crop = np.unique(pairs.crop[visit.pairs], return_inverse=True)
@@ -158,18 +160,19 @@ def measure(
             yaw = torch.from_numpy(pairs.yaw[truth]).float()
             wanted = true.at(truth - here[0])
             errors.append(yaw_errors(wanted.yaw, yaw))
-            crops = _stack([read_crop(pairs.images[i]) for i in chosen], dataset.size)
+            photographs = (read_photograph(pairs.images[i], dataset.size) for i in chosen)
+            crops = _stack(photographs, dataset.size)
             structures = torch.stack([dataset.views(int(i)) for i in chosen])
             turn = [1 + TURNS.index(t) for t in pairs.turn[visit.pairs]]
             turned = structures[torch.as_tensor(crop), torch.tensor(turn)]
-            rows[CROP].add(judge.look(crops).at(crop), wanted, yaw)
+            rows[CROP].add(judge.judge(crops).at(crop), wanted, yaw)
             views = {}
             for name, function in draw.items():
                 views[name] = function(crops, structures[:, 0], turned, crop)
                 each = np.arange(len(chosen))
                 unturned = function(crops, structures[:, 0], structures[:, 0], each)
-                rows[UNTURNED.format(name)].add(judge.look(unturned).at(crop), wanted, yaw)
-                rows[name].add(judge.look(views[name]), wanted, yaw)
+                rows[UNTURNED.format(name)].add(judge.judge(unturned).at(crop), wanted, yaw)
+                rows[name].add(judge.judge(views[name]), wanted, yaw)
             apart.append(_from_another(before, camera, pairs.orientation[truth], wanted))
             for t in set(keep) & set(range(visit.pairs.start, visit.pairs.stop)):
                 row = t - visit.pairs.start
@@ -207,12 +210,12 @@ def drawing(
 
     def draw(crops: Tensor, own: Tensor, structures: Tensor, crop: np.ndarray) -> Tensor:
         parts = [model.preprocess_image({"images": part}) for part in crops.split(BATCH)]
-        codes = [model.code(x) for x in parts]  # once a crop
+        codes = [model.part_code(x) for x in parts]  # once a crop
         x, code = torch.cat(parts), None if codes[0] is None else torch.cat(codes)
         own, structures = own.to(model.device), structures.to(model.device)
         drawn, crop = [], torch.as_tensor(crop, device=model.device)
         for s, rows in zip(structures.split(BATCH), crop.split(BATCH), strict=True):
-            view = model.redraw(x[rows], None if code is None else code[rows], own[rows], s)
+            view = model.draw(x[rows], None if code is None else code[rows], own[rows], s)
             view = model.resize(view, size)
             drawn.append((view * model.pixel_std + model.pixel_mean).round().clamp(0, 255).byte())
         return torch.cat(drawn)
@@ -220,17 +223,17 @@ def drawing(
     return draw
 
 
-def _stack(images: list, size: tuple[int, int]) -> Tensor:
+def _stack(images: Iterable[Image.Image], size: tuple[int, int]) -> Tensor:
     """Photographs as training has them, (B, 3, H, W), uint8."""
     resized = [TF.resize(image, list(size), InterpolationMode.BICUBIC) for image in images]
     return torch.stack([TF.pil_to_tensor(image) for image in resized])
 
 
 def _from_another(
-    before: tuple[int, dict[int, int], Looks] | None,
+    before: tuple[int, dict[int, int], Appearances] | None,
     camera: int,
     orientation: np.ndarray,
-    wanted: Looks,
+    wanted: Appearances,
 ) -> Tensor:
     """(2, T) SSIM and distance of the photographs to those of the person before in that camera from
     the same side; NaN where there is none."""

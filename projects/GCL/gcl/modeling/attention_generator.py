@@ -57,14 +57,14 @@ class CrossAttention(nn.Module):
         self.value = nn.Conv2d(width, width, 1)
         self.out = nn.Conv2d(width, width, 1)
 
-    def forward(self, view: Tensor, keys: Tensor, looks: Tensor) -> Tensor:
-        """view (B, C, h, w), keys (B, K, h, w), looks (B, C, h, w) -> (B, C, h, w)."""
+    def forward(self, view: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """view (B, C, h, w), keys (B, K, h, w), values (B, C, h, w) -> (B, C, h, w)."""
         query, key, value = (
             x.flatten(2).unflatten(1, (HEADS, -1)).transpose(2, 3)
             for x in (
                 self.query(_with_place(view)),
                 self.key(_with_place(keys)),
-                self.value(looks),
+                self.value(values),
             )
         )
         # kernels that do not hold all h w x h w weights at once want one width of all three
@@ -138,7 +138,7 @@ class AttentionViewGenerator(nn.Module):
         """e = E_str(s): (B, 1, H, W) in [0, 1] -> (B, C, H/4, W/4)."""
         return self.structure(structure)
 
-    def look(self, x: Tensor, s: Tensor, e: Tensor, code: Tensor | None = None) -> Appearance:
+    def appearance(self, x: Tensor, s: Tensor, e: Tensor, code: Tensor | None = None) -> Appearance:
         """What the crops x (B, 3, H, W) show, whose structures are s (B, 1, H, W) and e = E_str(s).
 
         Args:
@@ -152,8 +152,8 @@ class AttentionViewGenerator(nn.Module):
     def decode(self, e: Tensor, appearance: Appearance) -> Tensor:
         """x' = G(e, appearance): (B, C, H/4, W/4) -> (B, 3, H, W)."""
         half, half_keys, quarter, quarter_keys = appearance
-        for look, block in zip(self.search[:2], self.blocks[:2], strict=True):
-            e = block(e + look(e, quarter_keys, quarter))
+        for attend, block in zip(self.search[:2], self.blocks[:2], strict=True):
+            e = block(e + attend(e, quarter_keys, quarter))
         fine = self.up(e)
         fine = self.blocks[2](fine + self.search[2](fine, half_keys, half))
         return (self.out(fine) - self.shift) / self.scale

@@ -1,8 +1,8 @@
 """The view generator: structure encoder E_str and decoder G (GCL, CVPR 2021, section 3.1).
 
-What the meta-architecture asks of a generator: ``encode`` (E_str), ``look`` (what is known of a
-crop: its part code, or what G sees itself), ``decode`` (G), and whether it ``uses_code``; if it
-does, ``follow``.
+What the meta-architecture asks of a generator: ``encode`` (E_str), ``appearance`` (what is known of
+a crop: its part code, or what G sees itself), ``decode`` (G), and whether it ``uses_code``; if it
+does, ``track``.
 
 Shapes: B batch, H x W view, P stripes of the part code, C its channels, E channels of the structure
 feature e.
@@ -142,16 +142,16 @@ class ViewGenerator(nn.Module):
             "code_norm": node.CODE_NORM,
         }
 
-    def follow(self, code: Tensor) -> None:
+    def track(self, code: Tensor) -> None:
         """Let the running statistics follow the part codes (B, P, C) of real crops."""
         if self.code_norm is not None:
-            self.code_norm.follow(code.detach().flatten(0, 1))
+            self.code_norm.update(code.detach().flatten(0, 1))
 
     def encode(self, structure: Tensor) -> Tensor:
         """e = E_str(s): (B, 1, H, W) in [0, 1] -> (B, E, H/4, W/4)."""
         return self.structure(structure)
 
-    def look(self, x: Tensor, s: Tensor, e: Tensor, code: Tensor) -> Tensor:
+    def appearance(self, x: Tensor, s: Tensor, e: Tensor, code: Tensor) -> Tensor:
         """What G knows of crops: their part codes (B, P, C), and nothing else."""
         return code
 

@@ -20,7 +20,7 @@ PACKAGED = Path(__file__).parent / "weights" / "view_generator.safetensors"
 logger = logging.getLogger(__name__)
 
 
-def load_pretrained(generator: nn.Module, discriminator: nn.Module, cfg) -> None:
+def load_generator_weights(generator: nn.Module, discriminator: nn.Module, cfg) -> None:
     """Load GCL.GENERATOR.WEIGHTS; nothing to do when it is "".
 
     Raises:
@@ -81,5 +81,5 @@ def freeze_layers(generator: nn.Module, prefixes: Sequence[str]) -> None:
     if not any(parameter.requires_grad for parameter in generator.parameters()):
         raise ConfigError(
             f"GCL.GENERATOR.FREEZE_LAYERS {tuple(prefixes)} leaves the generator nothing to learn:"
-            " take generator out of GCL.PHASES and set GCL.JOINT.TRAIN_GENERATOR False instead."
+            " take generator out of GCL.PHASES and set GCL.JOINT.LEARNS encoder instead."
         )

@@ -54,9 +54,8 @@ class IdentityHead(EmbeddingHead):
         """
         pooled = self.pool(features)
         norm = self.generated_norm if generated else self.camera_norm
-        # the generator may learn from views while E_id, frozen, evaluates (IdentityLoss)
-        if norm is not None and (self.training or generated):
-            norm.follow(pooled, camids)
+        if norm is not None and self.training:
+            norm.update(pooled, camids)
         return self.neck(pooled, camids, norm)
 
     def pool(self, features: Tensor) -> Tensor:

@@ -91,12 +91,12 @@ class RunningNorm(nn.Module):
         for buffer in self._statistics:
             buffer.zero_()
         self._add(x, group)
-        shrink = (self.window / self.count.clamp(min=1)).clamp(max=1)  # what follows must count too
+        shrink = (self.window / self.count.clamp(min=1)).clamp(max=1)  # later ones must count
         for buffer in self._statistics:
             buffer.mul_(shrink)
 
     @torch.no_grad()
-    def follow(self, x: Tensor, group: Tensor | None = None) -> None:
+    def update(self, x: Tensor, group: Tensor | None = None) -> None:
         """Move the statistics by a batch: x (B, D), group (B,)."""
         seen = torch.zeros_like(self.count)
         self._scatter(seen, torch.ones(len(x), 1, device=x.device), group)

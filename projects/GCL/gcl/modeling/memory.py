@@ -19,20 +19,25 @@ class MemoryBank(nn.Module):
     apart. Identical on all ranks, as every update is gathered.
 
     Args:
-        num_images: N.
         dim: D.
         alpha: weight of the OLD row in an update.
+        num_images: N; the trainer, which knows the training set, calls :meth:`allocate`.
 
     Attributes:
         features: (N, D) float32; zeros until :meth:`fill`.
         labels: (N,) int64 pseudo labels, -1 = outlier or not clustered yet.
     """
 
-    def __init__(self, num_images: int, dim: int, alpha: float) -> None:
+    def __init__(self, dim: int, alpha: float, num_images: int = 0) -> None:
         super().__init__()
         self.alpha = alpha
         self.register_buffer("features", torch.zeros(num_images, dim), persistent=False)
         self.register_buffer("labels", torch.full((num_images,), -1), persistent=False)
+
+    def allocate(self, num_images: int) -> None:
+        """Make N empty rows, in the place of those that there were."""
+        self.features = self.features.new_zeros(num_images, self.features.shape[1])
+        self.labels = self.labels.new_full((num_images,), -1)
 
     @torch.no_grad()
     def fill(self, features: Tensor) -> None:

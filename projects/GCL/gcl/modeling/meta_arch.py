@@ -5,6 +5,7 @@ Shapes: B batch, H x W crop, h x w view, P stripes, C channels of the part code,
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -20,13 +21,13 @@ from gcl.losses import (
     discriminator_loss,
     feature_consistency_loss,
     generator_loss,
-    own_view_loss,
     r1_penalty,
     reconstruction_loss,
     view_invariant_loss,
 )
 
-from .generator_weights import freeze_layers, load_pretrained
+from .backgrounds import swap_backgrounds
+from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
 
@@ -41,7 +42,7 @@ class Views(NamedTuple):
 
 
 CYCLE_LOSSES = {"CycleLoss", "FeatureConsistencyLoss"}
-"""Losses that look at x''_ori."""
+"""Losses that need x''_ori."""
 
 
 @META_ARCH_REGISTRY.register()
@@ -50,18 +51,18 @@ class GCL(nn.Module):
 
     In evaluation mode it is the toolbox's ``Baseline``: images in, re-ID features (B, D) out. In
     training mode it takes the batch of :class:`gcl.data.view_dataset.ViewDataset` and returns a
-    dict of scalar losses, which depend on :attr:`phase`:
+    dict of scalar losses. One iteration of each :attr:`phase` is a method:
 
     - ``contrast``: E_id learns from original views,
     - ``generator``: E_str, G and D learn with E_id frozen, in evaluation mode,
-    - ``joint``: all learn, or E_id alone, from what a generator draws that stays as it is.
+    - ``joint``: all learn, or E_id alone, from the views of a generator that stays as it is.
 
     All gradients are right under one ``sum(losses).backward()``: D's loss sees detached views, the
     generator's adversarial term sees D with detached parameters.
 
     Attributes:
         phase: set by :meth:`set_phase`.
-        view_weight: weight in [0, 1] of the loss terms in which generated views teach E_id.
+        learns: GCL.JOINT.LEARNS.
         bank: features and pseudo labels of the training images.
     """
 
@@ -79,9 +80,7 @@ class GCL(nn.Module):
         pixel_mean: list[float],
         pixel_std: list[float],
         losses,
-        train_generator: bool,
-        gan_gradients: bool,
-        view_gradients: bool,
+        learns: str,
         unturned: float,
         swap_backgrounds: bool,
         freeze_bn: bool,
@@ -93,9 +92,7 @@ class GCL(nn.Module):
         self.discriminator = discriminator
         self.bank = bank
         self.losses = losses
-        self.train_generator = train_generator
-        self.gan_gradients = gan_gradients
-        self.view_gradients = view_gradients
+        self.learns = learns
         self.unturned = unturned
         self.swap_backgrounds = swap_backgrounds
         self.freeze_bn = freeze_bn
@@ -104,7 +101,6 @@ class GCL(nn.Module):
         # convolutions run up to 1.7 times faster on CPU this way, and with mixed precision on CUDA
         self.to(memory_format=torch.channels_last)
         self.phase = "contrast"
-        self.view_weight = 1.0
         self._steps = 0
         self._pending: tuple[Tensor, Tensor] | None = None
         # of the toolbox's parameters some never train (the bias of the BN neck): remember the rest
@@ -117,20 +113,18 @@ class GCL(nn.Module):
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
             generator = REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
             discriminator = REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
-            load_pretrained(generator, discriminator, cfg)
+            load_generator_weights(generator, discriminator, cfg)
             freeze_layers(generator, cfg.GCL.GENERATOR.FREEZE_LAYERS)
         return {
             "backbone": build_backbone(cfg),
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
-            "bank": MemoryBank(cfg.GCL.NUM_IMAGES, heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
+            "bank": MemoryBank(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "losses": cfg.MODEL.LOSSES,
-            "train_generator": cfg.GCL.JOINT.TRAIN_GENERATOR,
-            "gan_gradients": cfg.GCL.JOINT.GAN_GRADIENTS,
-            "view_gradients": cfg.GCL.JOINT.VIEW_GRADIENTS,
+            "learns": cfg.GCL.JOINT.LEARNS,
             "unturned": cfg.GCL.JOINT.UNTURNED,
             "swap_backgrounds": cfg.GCL.JOINT.SWAP_BACKGROUNDS,
             "freeze_bn": cfg.GCL.FREEZE_BN,
@@ -162,96 +156,27 @@ class GCL(nn.Module):
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
-    # ------------------------------------------------------------------ forward
+    # ------------------------------------------------------------------ one iteration
     def forward(self, batch: dict[str, Tensor] | Tensor) -> Tensor | dict[str, Tensor]:
         """Features (B, D) in evaluation mode, a dict of scalar losses in training mode."""
         if not isinstance(batch, dict):
             batch = {"images": batch}
+        x = self.preprocess_image(batch)
         if not self.training:
-            return self.heads(
-                self.backbone(self.preprocess_image(batch)), camids=batch.get("camids")
-            )
+            return self.heads(self.backbone(x), camids=batch.get("camids"))
+        # what the batch calls people is pseudo labels from here on
+        batch["targets"] = self.bank.labels[batch["indices"].to(self.device)]
         if self.phase == "contrast":
-            return self._contrast_step(batch)
-        return self._view_step(batch)
+            return self._contrast_iteration(batch, x)
+        if self.phase == "generator":
+            return self._generator_iteration(batch, x)
+        if self.learns == "encoder":
+            return self._encoder_iteration(batch, x)
+        return self._joint_iteration(batch, x)
 
-    def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
-        """(B, 3, H, W) of 0-255 -> the encoder's normalised image space."""
-        images = (batch[key].to(self.device) - self.pixel_mean) / self.pixel_std
-        return images.contiguous(memory_format=torch.channels_last)
-
-    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Between the encoder's and the generator's resolution; the same tensor when they agree."""
-        if images.shape[-2:] == tuple(size):
-            return images
-        return F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
-
-    def update_memory(self) -> None:
-        """Write the last iteration's original views into the bank; call it after the optimizer's
-        step."""
-        if self._pending is not None:
-            self.bank.update(*self._pending)
-            self._pending = None
-
-    def code(self, x: Tensor) -> Tensor | None:
-        """c = E_id(x), (B, 3, H, W) -> (B, P, C); None where G looks at the crop itself."""
-        return self.heads.part_code(self.backbone(x)) if self.generator.uses_code else None
-
-    def followed_code(self, x: Tensor) -> Tensor | None:
-        """:meth:`code` of crops that training sees, as a constant: G's statistics of codes follow
-        it, E_id's do not."""
-        with torch.no_grad(), untracked(self.backbone):
-            code = self.code(x)
-        if code is not None:
-            self.generator.follow(code)
-        return code
-
-    def redraw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
-        """x' = G(E_str(s), c(x)): the people of the crops x (B, 3, H, W), of :meth:`code`'s codes
-        and with structures s_ori (B, 1, h, w), as s (B, 1, h, w) have them; (B, 3, h, w)."""
-        e_ori, e = self.generator.encode(torch.cat([s_ori, s])).chunk(2)
-        x = self.resize(x, s.shape[-2:])
-        return self.generator.decode(e, self.generator.look(x, s_ori, e_ori, code))
-
-    def draw(
-        self,
-        x: Tensor,
-        code: Tensor | None,
-        s_ori: Tensor,
-        s_new: Tensor,
-        *,
-        cycle: bool = False,
-        see: bool = False,
-        train_encoder: bool = False,
-    ) -> Views:
-        """The views of a batch.
-
-        Args:
-            x: (B, 3, H, W) crops.
-            code: (B, P, C) part codes of the crops; not needed where G looks at the crop itself.
-            s_ori, s_new: (B, 1, h, w) structure images.
-            cycle: also draw x''_ori.
-            see: also look at x'_new with E_id; where G knows a crop by its part code, ``cycle``
-                does so anyway.
-            train_encoder: whether gradients of the views reach E_id's parameters.
-        """
-        g, small = self.generator, self.resize(x, s_ori.shape[-2:])
-        e_ori, e_new = g.encode(torch.cat([s_ori, s_new])).chunk(2)
-        looks = g.look(small, s_ori, e_ori, code)
-        ori, new = g.decode(e_ori, looks), g.decode(e_new, looks)
-        map_new = again = None
-        if see or (cycle and g.uses_code):
-            map_new = self._feature_map(self.resize(new, x.shape[-2:]), train_encoder)
-        if cycle:
-            code_new = self.heads.part_code(map_new) if g.uses_code else None
-            again = g.decode(e_ori, g.look(new, s_new, e_new, code_new))
-        return Views(ori, new, again, map_new)
-
-    # ------------------------------------------------------------------ training
-    def _contrast_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _contrast_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Phase 1: L_vi'' with its own negatives."""
-        indices = self._take_labels(batch)
-        f = self._embed(self.backbone(self.preprocess_image(batch)), batch, indices)
+        f, indices = self._embed(batch, self._feature_map(x))
         options = self.losses.VIEW
         loss = contrast_loss(
             f,
@@ -263,83 +188,181 @@ class GCL(nn.Module):
         )
         return {"loss_view_ori": options.SCALE * loss}
 
-    def _view_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Phases 2 and 3: L_gan, and in phase 3 the view-invariant loss."""
-        joint = self.phase == "joint"
-        gan_trains_encoder = joint and self.gan_gradients
-        identity = not joint and "IdentityLoss" in self.losses.NAME
-        feature = "FeatureConsistencyLoss" in self.losses.NAME
-        indices = self._take_labels(batch)
-        x = self.preprocess_image(batch)
-        s_ori, s_new = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
-        if joint and not self.train_generator:
-            with torch.no_grad():
-                new = self.redraw(x, self.followed_code(x), s_ori, s_new)
-            return self._contrast_losses(batch, indices, x, None, new, None)
-        map_x = code = None
-        if self.generator.uses_code or feature:
-            map_x = self._look_at_crops(x, gan_trains_encoder)
-            code = self.heads.part_code(map_x)
-        if self.generator.uses_code:
-            self.generator.follow(code)
-        views = self.draw(
-            x,
-            code,
-            s_ori,
-            s_new,
-            cycle=bool(CYCLE_LOSSES & set(self.losses.NAME)),
-            see=identity or feature,
-            train_encoder=gan_trains_encoder,
-        )
-        losses = self._gan_losses(x, code, views, gan_trains_encoder)
-        if joint:
-            map_x = map_x if gan_trains_encoder else None
-            losses |= self._contrast_losses(batch, indices, x, map_x, views.new, views.map_new)
-        elif identity:
-            f_new = self.heads(views.map_new, camids=batch["camids"], generated=True)
-            own = own_view_loss(
-                f_new,
-                self.bank.features,
-                indices,
-                self.bank.labels,
-                temperature=self.losses.VIEW.TEMPERATURE,
-            )
-            losses["loss_identity"] = self.losses.IDENTITY.SCALE * own.mean()
+    def _generator_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Phase 2: L_gan teaches E_str and G, and D learns."""
+        losses, _, _ = self._generate(batch, x, encoder_learns=False)
         return losses
 
-    def _contrast_losses(
+    def _joint_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Phase 3: L_gan and the view-invariant loss. Everything learns from both, or (LEARNS
+        "apart") E_id from the latter alone, and E_str and G from the former."""
+        together = self.learns == "everything"
+        losses, map_x, views = self._generate(batch, x, encoder_learns=together)
+        if together:
+            return losses | self._view_contrast(batch, x, views.new, map_x, views.map_new)
+        return losses | self._view_contrast(batch, x, views.new.detach())
+
+    def _encoder_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Phase 3 with a generator that stays as it is: the view-invariant loss teaches E_id."""
+        s_ori, s_new = self._structures(batch)
+        with torch.no_grad():
+            view = self.draw(x, self.part_code(x, track=True), s_ori, s_new)
+        return self._view_contrast(batch, x, view)
+
+    # ------------------------------------------------------------------ E_id
+    def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
+        """(B, 3, H, W) of 0-255 -> the encoder's normalised image space."""
+        images = (batch[key].to(self.device) - self.pixel_mean) / self.pixel_std
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Between the encoder's and the generator's resolution; the same tensor when they agree."""
+        if images.shape[-2:] == tuple(size):
+            return images
+        return F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
+
+    def _feature_map(self, images: Tensor, *, learns: bool = True, tracks: bool = True) -> Tensor:
+        """E_id's last map of images (B, 3, H, W).
+
+        Args:
+            learns: gradients reach E_id's parameters; without, the images alone.
+            tracks: running statistics of its batch norm follow the images.
+        """
+        with nullcontext() if tracks else untracked(self.backbone):
+            if learns:
+                return self.backbone(images)
+            frozen = {k: v.detach() for k, v in self.backbone.named_parameters()}
+            return torch.func.functional_call(self.backbone, frozen, (images,))
+
+    @torch.no_grad()
+    def part_code(self, x: Tensor, track: bool = False) -> Tensor | None:
+        """c = E_id(x) as a constant, (B, 3, H, W) -> (B, P, C); None where G sees the crop itself.
+
+        Args:
+            track: G's running statistics of part codes follow those of the crops x.
+        """
+        if not self.generator.uses_code:
+            return None
+        code = self.heads.part_code(self._feature_map(x, learns=False, tracks=False))
+        if track:
+            self.generator.track(code)
+        return code
+
+    def _embed(self, batch: dict[str, Tensor], feature_map: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings f (B, D) of original views and their rows in the bank (B,), both kept for the
+        bank's update after the step."""
+        f = self.heads(feature_map, camids=batch["camids"])
+        indices = batch["indices"].to(self.device)
+        self._pending = (f.detach(), indices)
+        return f, indices
+
+    def update_memory(self) -> None:
+        """Write the last iteration's original views into the bank; call it after the optimizer's
+        step."""
+        if self._pending is not None:
+            self.bank.update(*self._pending)
+            self._pending = None
+
+    # ------------------------------------------------------------------ E_str and G
+    def draw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
+        """x' = G(E_str(s), c(x)): the people of the crops x (B, 3, H, W), of :meth:`part_code`'s
+        codes and with structures s_ori (B, 1, h, w), as s (B, 1, h, w) have them; (B, 3, h, w)."""
+        e_ori, e = self.generator.encode(torch.cat([s_ori, s])).chunk(2)
+        x = self.resize(x, s.shape[-2:])
+        return self.generator.decode(e, self.generator.appearance(x, s_ori, e_ori, code))
+
+    def draw_views(
+        self,
+        x: Tensor,
+        code: Tensor | None,
+        s_ori: Tensor,
+        s_new: Tensor,
+        *,
+        cycle: bool = False,
+        map_new: bool = False,
+        encoder_learns: bool = False,
+    ) -> Views:
+        """The views of a batch.
+
+        Args:
+            x, code, s_ori, s_new: as in :meth:`draw`.
+            cycle: also x''_ori.
+            map_new: also E_id's map of x'_new; where G knows a crop by its part code, ``cycle``
+                brings it anyway.
+            encoder_learns: whether gradients of the views reach E_id's parameters.
+        """
+        g, small = self.generator, self.resize(x, s_ori.shape[-2:])
+        e_ori, e_new = g.encode(torch.cat([s_ori, s_new])).chunk(2)
+        known = g.appearance(small, s_ori, e_ori, code)
+        ori, new = g.decode(e_ori, known), g.decode(e_new, known)
+        seen = again = code_new = None
+        if map_new or (cycle and g.uses_code):
+            seen = self._view_map(new, x, encoder_learns)
+        if cycle:
+            if g.uses_code:
+                code_new = self.heads.part_code(seen)
+            again = g.decode(e_ori, g.appearance(new, s_new, e_new, code_new))
+        return Views(ori, new, again, seen)
+
+    def _view_map(self, view: Tensor, x: Tensor, learns: bool) -> Tensor:
+        """E_id's last map of views (B, 3, h, w), at the size of the crops x; statistics are those
+        of originals."""
+        return self._feature_map(self.resize(view, x.shape[-2:]), learns=learns, tracks=False)
+
+    def _structures(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """s_ori and s_new, (B, 1, h, w)."""
+        return batch["structure_ori"].to(self.device), batch["structure_new"].to(self.device)
+
+    # ------------------------------------------------------------------ losses
+    def _generate(
+        self, batch: dict[str, Tensor], x: Tensor, encoder_learns: bool
+    ) -> tuple[dict[str, Tensor], Tensor | None, Views]:
+        """L_gan; E_id's map of the crops, where E_id learns by it; the views."""
+        names, code, map_x = set(self.losses.NAME), None, None
+        feature = "FeatureConsistencyLoss" in names
+        if self.generator.uses_code or feature:
+            # without learning, the statistics move when the contrast sees the crops
+            map_x = self._feature_map(x, learns=encoder_learns, tracks=encoder_learns)
+            code = self.heads.part_code(map_x)
+        if self.generator.uses_code:
+            self.generator.track(code)
+        views = self.draw_views(
+            x,
+            code,
+            *self._structures(batch),
+            cycle=bool(CYCLE_LOSSES & names),
+            map_new=feature,
+            encoder_learns=encoder_learns,
+        )
+        return self._gan_losses(x, code, views, encoder_learns), map_x, views
+
+    def _view_contrast(
         self,
         batch: dict[str, Tensor],
-        indices: Tensor,
         x: Tensor,
-        map_x: Tensor | None,
         view: Tensor,
-        map_view: Tensor | None,
+        map_x: Tensor | None = None,
+        map_view: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The view-invariant loss of phase 3.
 
         Args:
-            view: x'_new.
-            map_x, map_view: of both, E_id's last map with its parameters in the graph, if there is
-                one already.
+            view: x'_new; gradients reach E_str and G unless it is detached.
+            map_x, map_view: E_id's maps of both with its parameters in the graph, where there are
+                any already.
         """
-        options = self.losses.VIEW
         if "images_aug" in batch:
-            map_x = self.backbone(self.preprocess_image(batch, "images_aug"))
+            map_x = self._feature_map(self.preprocess_image(batch, "images_aug"))
         elif map_x is None:
-            map_x = self.backbone(x)
-        f = self._embed(map_x, batch, indices)
-        changed = self.swap_backgrounds or self.unturned > 0
-        in_graph = self.gan_gradients and self.view_gradients and not changed
-        with untracked(self.backbone, self.heads):
-            if map_view is None or not in_graph:
-                view = view if self.view_gradients else view.detach()
-                if changed:
-                    view = self._to_learn_from(view, x, batch)
-                map_view = self.backbone(self.resize(view, x.shape[-2:]))
+            map_x = self._feature_map(x)
+        f, indices = self._embed(batch, map_x)
+        if self.swap_backgrounds or self.unturned > 0:
+            view, map_view = self._taught_view(view, x, batch), None
+        if map_view is None:
+            map_view = self._view_map(view, x, learns=True)
+        with untracked(self.heads):
             f_new = self.heads(map_view, camids=batch["camids"], generated=True)
-        # views that are not trusted must not serve as the originals' negatives either
-        negatives = options.NEGATIVES if self.view_weight == 1 else "own"
+        options = self.losses.VIEW
         own, new, ori = view_invariant_loss(
             f,
             f_new,
@@ -348,26 +371,26 @@ class GCL(nn.Module):
             self.bank.labels,
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
-            negatives=negatives,
+            negatives=options.NEGATIVES,
         )
         return {
-            "loss_view_own": options.SCALE * self.view_weight * own,
-            "loss_view_new": options.SCALE * self.view_weight * new,
+            "loss_view_own": options.SCALE * own,
+            "loss_view_new": options.SCALE * new,
             "loss_view_ori": options.SCALE * ori,
         }
 
-    def _to_learn_from(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def _taught_view(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Views for E_id to learn from: some are the crops x themselves (GCL.JOINT.UNTURNED), and
         all are on another's background where GCL.JOINT.SWAP_BACKGROUNDS is on."""
-        ori, s = (batch[k].to(self.device) for k in ("structure_ori", "structure_new"))
+        s_ori, s = self._structures(batch)
         if self.unturned > 0:  # 0 asks for no chance
             unturned = (torch.rand(len(x), device=x.device) < self.unturned)[:, None, None, None]
             view = torch.where(unturned, self.resize(x, view.shape[-2:]), view)
-            s = torch.where(unturned, ori, s)
+            s = torch.where(unturned, s_ori, s)
         return swap_backgrounds(view, s) if self.swap_backgrounds else view
 
     def _gan_losses(
-        self, x: Tensor, code: Tensor | None, views: Views, train_encoder: bool
+        self, x: Tensor, code: Tensor | None, views: Views, encoder_learns: bool
     ) -> dict[str, Tensor]:
         """L_gan of E_str and G, and D's own loss, in one dict."""
         names, options, losses = self.losses.NAME, self.losses, {}
@@ -381,8 +404,8 @@ class GCL(nn.Module):
         if "FeatureConsistencyLoss" in names:
             first = views.map_new
             if options.FEATURE.VIEWS == "code":
-                first = self._feature_map(self.resize(views.ori, x.shape[-2:]), train_encoder)
-            second = self._feature_map(self.resize(views.cycle, x.shape[-2:]), train_encoder)
+                first = self._view_map(views.ori, x, encoder_learns)
+            second = self._view_map(views.cycle, x, encoder_learns)
             losses["loss_feature"] = options.FEATURE.SCALE * feature_consistency_loss(
                 code, self.heads.part_code(first), self.heads.part_code(second)
             )
@@ -407,52 +430,3 @@ class GCL(nn.Module):
                 losses["loss_r1"] = weight * r1_penalty(self.discriminator, real)
             self._steps += 1
         return losses
-
-    def _take_labels(self, batch: dict[str, Tensor]) -> Tensor:
-        """Overwrite ``targets`` by pseudo labels; returns the bank rows of the batch, (B,)."""
-        indices = batch["indices"].to(self.device)
-        batch["targets"] = self.bank.labels[indices]
-        return indices
-
-    def _embed(self, feature_map: Tensor, batch: dict[str, Tensor], indices: Tensor) -> Tensor:
-        """Embeddings of original views, kept for the bank's update after the step."""
-        f = self.heads(feature_map, camids=batch["camids"])
-        self._pending = (f.detach(), indices)
-        return f
-
-    def _look_at_crops(self, x: Tensor, train_encoder: bool) -> Tensor:
-        """E_id's last map of crops, for what is drawn of them."""
-        if train_encoder:
-            return self.backbone(x)
-        with torch.no_grad(), untracked(self.backbone):
-            return self.backbone(x)  # its statistics move when the contrast looks at the crops
-
-    def _feature_map(self, images: Tensor, train_encoder: bool) -> Tensor:
-        """E_id's last map of generated views; without ``train_encoder`` gradients reach the images
-        but no parameter."""
-        with untracked(self.backbone):
-            if train_encoder or self.phase == "generator":  # where the parameters are frozen anyway
-                return self.backbone(images)
-            frozen = {k: v.detach() for k, v in self.backbone.named_parameters()}
-            return torch.func.functional_call(self.backbone, frozen, (images,))
-
-
-def swap_backgrounds(images: Tensor, structures: Tensor) -> Tensor:
-    """People on each other's background: image i takes that of image i + B / 2.
-
-    Where the other image's person stood, its background is filled with the mean colour of the
-    background in the same row.
-
-    Args:
-        images: (B, 3, h, w).
-        structures: (B, 1, h, w) renders in [0, 1], 0 outside the person.
-    """
-    # clothes and hair stand out from the body: a margin of 2 pixels, with a soft border
-    person = F.max_pool2d((structures > 0.02).float(), 5, stride=1, padding=2)
-    person = F.avg_pool2d(person, 3, stride=1, padding=1, count_include_pad=False)
-    outside = 1 - person
-    row_mean = (images * outside).sum(3, keepdim=True) / outside.sum(3, keepdim=True).clamp(
-        min=1e-3
-    )
-    background = outside * images + person * row_mean
-    return person * images + outside * background.roll(len(images) // 2, 0)

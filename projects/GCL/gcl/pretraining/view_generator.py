@@ -45,7 +45,7 @@ def get_pretraining_cfg() -> CN:
     Of the former count MODEL (the encoder, where the generator needs one, as MODEL.BACKBONE builds
     it, without MODEL.WEIGHTS; the losses AdversarialLoss and R1Penalty, beside the
     ReconstructionLoss that there always is, with weight 1), INPUT.SIZE_TRAIN, GCL.GENERATOR but for
-    its EPOCHS, AUGMENT and BASE_LR, GCL.DISCRIMINATOR, SEED and OUTPUT_DIR.
+    its EPOCHS and BASE_LR, GCL.DISCRIMINATOR, SEED and OUTPUT_DIR.
     """
     cfg = get_cfg()
     add_gcl_config(cfg)
@@ -78,7 +78,7 @@ class GeneratorTrainer(StepTrainer):
         cfg: :func:`get_pretraining_cfg`.
 
     Raises:
-        ConfigError: as ``load_pretrained`` and ``freeze_layers`` (modeling/generator_weights.py).
+        ConfigError: as ``load_generator_weights`` and ``freeze_layers`` do.
         ImportError: the weights of EfficientNet-Lite0 are not installed.
         OSError: the drawn people can not be written or read.
     """
@@ -131,7 +131,7 @@ class GeneratorTrainer(StepTrainer):
         gcl, batch = self.gcl, self._batch()
         x = gcl.preprocess_image({"images": batch.x})
         s_ori, s_new = (s.to(gcl.device) for s in (batch.s_ori, batch.s_new))
-        view = gcl.redraw(x, gcl.followed_code(x), s_ori, s_new)
+        view = gcl.draw(x, gcl.part_code(x, track=True), s_ori, s_new)
         true = gcl.resize(gcl.preprocess_image({"images": batch.x_new}), self.size)
         seen, there = (
             self.imagenet.maps(gcl.resize(images, x.shape[-2:]) * gcl.pixel_std + gcl.pixel_mean)

@@ -6,12 +6,13 @@
     pictures = render_structure(people.vertices, body.faces, yaw=45.0)  # (4, 256, 128)
 
 Bodies: `body`, `smpl`, `poses`, `skeleton`, `anny_data`, `cache`. Pictures: `render`, `zbuffer`,
-`render_pytorch3d`, `topology`. Files: `store`, `geometry`, `adapters`, `prepare`,
-`prepare_estimate`, `verify`. Crops to bodies: `estimate`, on the network of `efficientnet`; how far
-estimated bodies are from true ones: `metrics`.
+`render_pytorch3d`, `topology`. Files: `crop_keys`, `store`, `geometry`, `adapters`,
+`prepare`, `prepare_estimate`, `verify`. Crops to bodies: `estimate`, on the network of
+`efficientnet`.
 
 Camera space is the same everywhere: x to the image right, y down, z forward, metres; at yaw 0 a
-person faces the camera. Imports nothing else of this project.
+person faces the camera. Imports nothing else of this project but `photographs` and
+`atomic_files`, which import nothing of it.
 """
 
 from .body import AnnyBody, Body, BodyOutput, sample_phenotype

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
+
+from gcl.photographs import photograph_size, read_photograph
 
 from .store import TURNS, StructureStore
 
@@ -24,11 +25,13 @@ def contact_sheet(store: StructureStore, crops: Sequence[str], height: int = 128
     """
     rows = []
     for path in crops:
-        with Image.open(path) as crop:
-            aspect = crop.width / crop.height
-            views = store.load_views(os.path.basename(path), (0, *TURNS), aspect)
-            rows.append([crop.convert("RGB"), *views])
-    width = max(max(round(height * row[0].width / row[0].height), 1) for row in rows)
+        tall, wide = photograph_size(path)
+        # the view at the crop's shape, as in training
+        shape = (max(round(height * wide / tall), 1), height)
+        crop = read_photograph(path, at_least=shape[::-1])
+        views = store.load_views(path, (0, *TURNS), wide / tall)
+        rows.append([image.resize(shape, Image.Resampling.BICUBIC) for image in (crop, *views)])
+    width = max(row[0].width for row in rows)
     columns = ("crop", "own", *map(str, TURNS))
     sheet = Image.new(
         "RGB",
@@ -39,9 +42,7 @@ def contact_sheet(store: StructureStore, crops: Sequence[str], height: int = 128
     for c, title in enumerate(columns):
         draw.text((GAP + c * (width + GAP), 1), title, fill="black")
     for r, row in enumerate(rows):
-        # the view at the crop's shape, as in training
-        shape = (max(round(height * row[0].width / row[0].height), 1), height)
         for c, image in enumerate(row):
             place = (GAP + c * (width + GAP), HEADER + GAP + r * (height + GAP))
-            sheet.paste(image.resize(shape, Image.Resampling.BICUBIC), place)
+            sheet.paste(image, place)
     return sheet

@@ -1,6 +1,6 @@
 """A person's mesh as the camera sees it: the format between mesh recovery and rendering.
 
-``<stem>.npz`` holds ``vertices`` (V, 3) float32, and optionally ``faces`` (F, 3), ``yaw``,
+A ``.npz`` holds ``vertices`` (V, 3) float32, and optionally ``faces`` (F, 3), ``yaw``,
 ``confidence``, ``framing`` and ``doubtful``; without ``faces`` the folder's ``faces.npy`` counts.
 Coordinates are metres in camera space: x right, y down, z forward. ``framing`` (3,) float32 says
 where the crop shows the person: rows of the body's highest and lowest point as shares of the

@@ -16,21 +16,21 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gcl.atomic_files import atomic, remove_leftovers
+from gcl.photographs import PhotographError, photograph_size, read_photograph
 
 from .adapters import NobodyError
 from .contact_sheet import contact_sheet
+from .crop_keys import CropKeys, files_below, mesh_name
 from .geometry import Geometry, read_faces, render_views, write_faces, write_geometry
 from .store import (
     FOLDERS,
     GEOMETRY,
     TURNS,
-    GeometryStore,
     RenderStore,
     StructureStore,
-    crop_size,
     names_in,
+    open_store,
     render_size,
-    stem,
     write_renders,
 )
 from .verify import Problem, check_geometry, check_renders
@@ -89,23 +89,22 @@ class Preparation(Dataset):
     """Item i makes what the i-th crop lacks and says what happened.
 
     Args:
-        crops: paths of photographs.
-        source: crop -> mesh.
+        crops: what to make, in an order that is the same in every process.
+        source: path of a photograph -> mesh.
         folder: the split's folder; made when it is not there.
         write: what to write, of "renders" and "geometry".
         height: of renders in pixels; their width follows the crop.
     """
 
     def __init__(
-        self, crops: Sequence[str], source: Source, folder: str, write: Sequence[str], height: int
+        self, crops: CropKeys, source: Source, folder: str, write: Sequence[str], height: int
     ) -> None:
-        self.crops, self.source, self.folder = list(crops), source, folder
+        self.crops, self.source, self.folder = list(crops.items()), source, folder
         self.height = height
         self.write = set(write)
         made = (*FOLDERS,) * ("renders" in write) + (GEOMETRY,) * ("geometry" in write)
         for name in made:
-            os.makedirs(os.path.join(folder, name), exist_ok=True)
-            remove_leftovers(os.path.join(folder, name))
+            make_folders(os.path.join(folder, name), crops)
         # one listing a folder, not eight looks a crop: folders may be far away
         self._rendered = names_in(folder) if "renders" in write else set()
         self._meshes: set[str] = set()
@@ -115,47 +114,47 @@ class Preparation(Dataset):
             if getattr(source, "faces", None) is not None:
                 write_faces(directory, source.faces)
             self._faces = read_faces(directory)
-            self._meshes = {stem(f) for f in os.listdir(directory) if f.endswith(".npz")}
+            self._meshes = files_below(directory, ".npz")
 
     def __len__(self) -> int:
         return len(self.crops)
 
     def __getitem__(self, index: int) -> Outcome:
-        crop = self.crops[index]
-        name = os.path.basename(crop)
-        mesh = "geometry" in self.write and stem(name) not in self._meshes
-        renders = "renders" in self.write and name not in self._rendered
+        crop, key = self.crops[index]
+        # what is there under another name (crop_keys.py) may be another data set's
+        mesh = "geometry" in self.write and mesh_name(key) not in self._meshes
+        renders = "renders" in self.write and key not in self._rendered
         if not (mesh or renders):
             return Outcome("there already")
         try:
             geometry = self.source(crop)
-            size = crop_size(crop)
+            height, width = photograph_size(crop)
         except NobodyError as error:
             return Outcome("nobody", error.args[0])
         except (ValueError, OSError) as error:
             return Outcome("failed", str(error))
         # errors below stop the run: a full or read-only disk is not a matter of this crop
         if mesh:
-            path = os.path.join(self.folder, GEOMETRY, f"{stem(name)}.npz")
+            path = os.path.join(self.folder, GEOMETRY, mesh_name(key))
             write_geometry(path, geometry, self._faces)
         if renders:
-            views = render_views(geometry, (0, *TURNS), render_size(self.height, size[0] / size[1]))
-            write_renders(self.folder, name, views)
+            views = render_views(geometry, (0, *TURNS), render_size(self.height, width / height))
+            write_renders(self.folder, key, views)
         return Outcome("made")
 
 
 class Verification(Dataset):
-    """Item i is the problems of the i-th crop's files: "renders" or "geometry" below ``folder``."""
+    """Item i is the problems of the i-th crop's files in ``store``."""
 
-    def __init__(self, crops: Sequence[str], folder: str, source: str) -> None:
-        self.crops, self.folder = list(crops), folder
-        self.check = check_renders if source == "renders" else check_geometry
+    def __init__(self, store: StructureStore) -> None:
+        self.crops, self.store = list(store.crops), store
+        self.check = check_renders if isinstance(store, RenderStore) else check_geometry
 
     def __len__(self) -> int:
         return len(self.crops)
 
     def __getitem__(self, index: int) -> list[Problem]:
-        return self.check(self.folder, self.crops[index])
+        return self.check(self.store, self.crops[index])
 
 
 def prepare(dataset: Preparation, workers: int = 0) -> Summary:
@@ -188,20 +187,42 @@ def verify(dataset: Verification, workers: int = 0) -> list[Problem]:
 
 def sheet(store: StructureStore, crops: Iterable[str], path: str, rows: int = 12) -> int:
     """Write a contact sheet of up to ``rows`` crops with structures; returns how many there are.
+    Of those that are drawn, a crop that can not be read is left out.
 
     They are drawn, always the same ones: every n-th crop could be the same view of everybody.
     """
-    crops = [crop for crop in crops if os.path.basename(crop) in store]
+    crops = [crop for crop in crops if crop in store]
     chosen = sorted(random.Random(0).sample(crops, min(rows, len(crops))))
+    chosen = [crop for crop in chosen if readable(crop)]
     if chosen:
         with atomic(path) as file:
             contact_sheet(store, chosen).save(file, "PNG")
     return len(chosen)
 
 
-def open_written(root: str, split: str, write: Sequence[str], height: int) -> StructureStore:
+def readable(crop: str) -> bool:
+    """Whether a photograph can be read to its end."""
+    try:
+        read_photograph(crop)
+    except PhotographError:
+        return False
+    return True
+
+
+def open_written(
+    root: str, split: str, write: Sequence[str], crops: CropKeys, height: int
+) -> StructureStore:
     """The store of what was written; renders, where there are both."""
-    return RenderStore(root, split) if "renders" in write else GeometryStore(root, split, height)
+    source = "renders" if "renders" in write else "geometry"
+    return open_store(root, split, source, crops, height)
+
+
+def make_folders(folder: str, crops: CropKeys) -> None:
+    """Make the folders that files of ``crops`` need in ``folder``, and remove what killed runs left
+    in them."""
+    for below in sorted({"", *map(os.path.dirname, crops.values())}):
+        os.makedirs(os.path.join(folder, below), exist_ok=True)
+        remove_leftovers(os.path.join(folder, below))
 
 
 def each(dataset: Dataset, workers: int, description: str, unit: str = "crop") -> Iterator[Any]:

@@ -16,13 +16,15 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gcl.atomic_files import atomic, remove_leftovers
-from gcl.structure.estimate.crops import read_crop
+from gcl.atomic_files import atomic
+from gcl.photographs import PhotographError
+from gcl.structure.estimate.crops import load_crop
 
+from .crop_keys import CropKeys, files_below, mesh_name
 from .estimate import Estimate, StructureEstimator
 from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
-from .prepare import Outcome, Summary, each, gather, share
-from .store import GEOMETRY, stem
+from .prepare import Outcome, Summary, each, gather, make_folders, readable, share
+from .store import GEOMETRY
 
 BATCH = 64
 ADAPT_TO = 2000
@@ -32,52 +34,54 @@ DOUBTFUL = "low_confidence.txt"
 
 
 class Batches(Dataset):
-    """Item i is the i-th batch of crops, decoded.
+    """Item i is the i-th batch of crops, decoded and at the size at which the estimator looks at
+    them: full-size photographs would fill the memory.
 
     Args:
-        crops: paths of photographs.
+        crops: in an order that is always the same.
         folder: of the meshes.
     """
 
-    def __init__(self, crops: Sequence[str], folder: str) -> None:
-        self.batches = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
-        self.there = stems_in(folder)
+    def __init__(self, crops: CropKeys, folder: str) -> None:
+        paths, there = list(crops), files_below(folder, ".npz")
+        self.batches = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
+        self._there = {path for path, key in crops.items() if mesh_name(key) in there}
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def lacking(self, index: int) -> list[str]:
         """Crops of a batch without a mesh."""
-        return [crop for crop in self.batches[index] if stem(crop) not in self.there]
+        return [crop for crop in self.batches[index] if crop not in self._there]
 
     def __getitem__(self, index: int) -> tuple[int, dict[str, np.ndarray], list[OSError]]:
-        """Number of the batch; its pictures, (H, W, 3) uint8 by path; what can not be read of those
-        that lack a mesh. Both empty when the batch lacks nothing."""
+        """Number of the batch; its pictures, (128, 64, 3) uint8 by path; what can not be read of
+        those that lack a mesh. Both empty when the batch lacks nothing."""
         pictures, broken = {}, []
         lacking = self.lacking(index)
         for crop in self.batches[index] if lacking else ():
             try:
-                pictures[crop] = read_crop(crop)
-            except OSError as error:
+                pictures[crop] = load_crop(crop)
+            except PhotographError as error:
                 if crop in lacking:
                     broken.append(error)
         return index, pictures, broken
 
 
 def estimate_meshes(
-    crops: Sequence[str],
+    crops: CropKeys,
     folder: str,
     load: Callable[[], StructureEstimator],
     adapt: bool = False,
     workers: int = 0,
 ) -> Summary:
-    """Write ``geometry/<stem>.npz`` of every crop that lacks it.
+    """Write ``geometry/<key>.npz`` of every crop that lacks it.
 
     Under ``torchrun`` every process takes its share of the batches, and all return the summary of
     all; its seconds are those of estimating, without loading and adapting.
 
     Args:
-        crops: paths of photographs, in an order that is the same in every run and process.
+        crops: photographs, in an order that is the same in every run and process.
         folder: the split's folder; made when it is not there.
         load: gives the estimator; called when there is something to do.
         adapt: whether the estimator adapts to the crops first, if there is something to do.
@@ -87,14 +91,13 @@ def estimate_meshes(
         OSError: a file can not be written.
     """
     directory = os.path.join(folder, GEOMETRY)
-    os.makedirs(directory, exist_ok=True)
-    remove_leftovers(directory)
+    make_folders(directory, crops)
     dataset, summary = Batches(crops, directory), Summary()
     rank, world = share()
     estimator = faces = None
     if any(dataset.lacking(i) for i in range(rank, len(dataset), world)):
         estimator = load()
-        sample = adaptation_sample(crops) if adapt else []
+        sample = adaptation_sample(list(crops)) if adapt else []
         if sample:
             estimator.adapt(sample)
         write_faces(directory, estimator.faces.cpu())
@@ -110,7 +113,8 @@ def estimate_meshes(
             found = estimator(list(pictures.values()), batch_size=BATCH)
             for i, crop in enumerate(pictures):
                 if crop in lacking:
-                    summary.add(_write(directory, crop, found, i, faces))
+                    path = os.path.join(directory, mesh_name(crops[crop]))
+                    summary.add(_write(path, crop, found, i, faces))
     summary.seconds = time.perf_counter() - start
     total = Summary()
     for part in gather(summary):  # which also waits until all are done
@@ -118,45 +122,55 @@ def estimate_meshes(
     return total
 
 
-def list_doubtful(crops: Sequence[str], folder: str) -> int:
-    """Write :data:`DOUBTFUL` into ``folder`` and return how many lines it has: name and confidence
-    of the crops whose mesh on disk is only a standing body, the lowest confidence first."""
-    found = []
-    for crop in crops:
-        path = os.path.join(folder, GEOMETRY, f"{stem(crop)}.npz")
+def list_doubtful(crops: CropKeys, folder: str) -> int:
+    """Write :data:`DOUBTFUL` into ``folder``: key and confidence of the crops whose mesh on disk is
+    only a standing body, the lowest confidence first. Lines of other data sets stay.
+
+    Returns:
+        How many of ``crops`` it lists.
+    """
+    path = os.path.join(folder, DOUBTFUL)
+    found, kept = [], _doubtful_of_others(path, {_data_set(key) for key in crops.values()})
+    for key in crops.values():
+        mesh = os.path.join(folder, GEOMETRY, mesh_name(key))
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(mesh, allow_pickle=False) as arrays:
                 if "doubtful" in arrays and arrays["doubtful"]:
-                    found.append((float(arrays["confidence"]), os.path.basename(crop)))
+                    found.append((float(arrays["confidence"]), key))
         except BROKEN:  # missing or damaged, which is told where it is used
             continue
-    lines = [f"{name} {confidence:.3f}\n" for confidence, name in sorted(found)]
-    with atomic(os.path.join(folder, DOUBTFUL)) as file:
+    lines = [f"{key} {confidence:.3f}\n" for confidence, key in sorted(found + kept)]
+    with atomic(path) as file:
         file.write("".join(lines).encode())
-    return len(lines)
+    return len(found)
+
+
+def _doubtful_of_others(path: str, data_sets: set[str]) -> list[tuple[float, str]]:
+    """Confidences and keys that a list has of crops outside of ``data_sets``."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        lines = [line.rpartition(" ") for line in file.read().splitlines()]
+    # names without a data set are a list of an earlier version
+    return [
+        (float(confidence), key)
+        for key, _, confidence in lines
+        if "/" in key and _data_set(key) not in data_sets
+    ]
+
+
+def _data_set(key: str) -> str:
+    return key.partition("/")[0]
 
 
 def adaptation_sample(crops: Sequence[str]) -> list[str]:
     """Up to :data:`ADAPT_TO` crops that can be read, the same in every run and process."""
     sample = sorted(random.Random(0).sample(list(crops), min(ADAPT_TO, len(crops))))
-    return [crop for crop in sample if _readable(crop)]
+    return [crop for crop in sample if readable(crop)]
 
 
-def stems_in(folder: str) -> set[str]:
-    """Images of which ``folder`` has meshes."""
-    return {stem(name) for name in os.listdir(folder) if name.endswith(".npz")}
-
-
-def _readable(crop: str) -> bool:
-    try:
-        read_crop(crop)
-    except OSError:
-        return False
-    return True
-
-
-def _write(directory: str, crop: str, found: Estimate, i: int, faces: Tensor) -> Outcome:
-    """Write the mesh of the ``i``-th picture of a batch."""
+def _write(path: str, crop: str, found: Estimate, i: int, faces: Tensor) -> Outcome:
+    """Write the mesh of the ``i``-th picture of a batch, which is ``crop``, to ``path``."""
     try:
         geometry = Geometry(
             found.vertices[i],
@@ -168,5 +182,5 @@ def _write(directory: str, crop: str, found: Estimate, i: int, faces: Tensor) ->
         )
     except ValueError as error:
         return Outcome("failed", f"{crop}: {error}.")
-    write_geometry(os.path.join(directory, f"{stem(crop)}.npz"), geometry, faces)
+    write_geometry(path, geometry, faces)
     return Outcome("made")

@@ -1,9 +1,9 @@
 """Where training reads structure images from, a folder a split.
 
-``<dir>/<split>/render/<image name>`` is the person from its own view, ``render_45`` ...
-``render_315`` the same mesh turned by that yaw, all grey: the published layout.
-``<dir>/<split>/geometry/<image stem>.npz`` is the mesh itself (:mod:`.geometry`), drawn when asked
-for.
+``<dir>/<split>/render/<crop>`` is the person from its own view, ``render_45`` ... ``render_315``
+the same mesh turned by that yaw, all grey. ``<dir>/<split>/geometry/<crop>.npz`` is the mesh itself
+(:mod:`.geometry`), drawn when asked for. ``<crop>`` is the key of a crop, or, where that is unique,
+its name: the published layout (:mod:`.crop_keys`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from PIL import Image, UnidentifiedImageError
 
 from gcl.atomic_files import atomic
 
-from .geometry import read_faces, read_geometry, render_views
+from .crop_keys import (
+    CropKeys,
+    MissingStructureError,
+    files_below,
+    locate,
+    mesh_name,
+    mesh_names,
+    render_names,
+)
+from .geometry import Geometry, read_faces, read_geometry, render_views
 
 TURNS = (45, 90, 135, 180, 225, 270, 315)
 """Yaws in degrees by which meshes are turned."""
@@ -27,54 +36,63 @@ GEOMETRY = "geometry"
 
 SOURCES = ("renders", "geometry")
 
-
-class MissingStructureError(FileNotFoundError):
-    """Images without structures."""
+_REMEDY = (
+    "write each data set's structures by tools/prepare_structure.py <data set> --out {}, which"
+    " names them after the data set and the crop's path"
+)
 
 
 class StructureStore(ABC):
-    """Structure images of one split of a data set.
+    """Structure images of one split of one or more data sets.
 
     Attributes:
-        folder: the split's folder.
+        folder: the split's folder, or that of its meshes.
+        crops: key of each photograph of the run, by path.
     """
 
     folder: str
+    crops: CropKeys
 
     @abstractmethod
-    def __contains__(self, name: str) -> bool:
-        """Whether the image ``name`` has its structure (one listing a folder, kept)."""
+    def __contains__(self, crop: str) -> bool:
+        """Whether the photograph has its structure (one listing a folder, kept)."""
 
     @abstractmethod
-    def load_views(self, name: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
-        """Structure images of the image ``name`` turned by each of ``turns`` degrees, mode "L".
+    def name_of(self, crop: str) -> str:
+        """Of its files in their folders, or what that would be."""
+
+    @abstractmethod
+    def load_views(self, crop: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
+        """Structure images of a photograph turned by each of ``turns`` degrees, mode "L".
 
         Args:
+            crop: path, one of ``crops``.
             aspect: width / height of the crop, and so of its structure.
 
         Raises:
             OSError: a file is missing or broken; the message names it.
         """
 
-    def load(self, name: str, turn: int = 0, aspect: float = 0.5) -> Image.Image:
+    def load(self, crop: str, turn: int = 0, aspect: float = 0.5) -> Image.Image:
         """One of :meth:`load_views`; 0 is the person's own view."""
-        return self.load_views(name, (turn,), aspect)[0]
+        return self.load_views(crop, (turn,), aspect)[0]
 
 
 class RenderStore(StructureStore):
-    """Renders on disk, in the published layout. They have their crop's aspect ratio already.
+    """Renders on disk. They have their crop's aspect ratio already.
 
     Args:
         root: folder that holds ``train`` and ``test``.
         split: "train" or "test".
+        crops: all of the run.
 
     Raises:
-        MissingStructureError: the split lacks one of the eight view folders.
+        MissingStructureError: the split lacks one of the eight view folders, or two crops would
+            share renders.
     """
 
-    def __init__(self, root: str, split: str) -> None:
-        self.folder = os.path.join(root, split)
-        self._names: set[str] | None = None
+    def __init__(self, root: str, split: str, crops: CropKeys) -> None:
+        self.folder, self.crops = os.path.join(root, split), crops
         for view in FOLDERS:
             if not os.path.isdir(os.path.join(self.folder, view)):
                 raise MissingStructureError(
@@ -82,12 +100,20 @@ class RenderStore(StructureStore):
                     f" needs the folders {FOLDERS[0]}, {FOLDERS[1]}, ..., {FOLDERS[-1]}."
                 )
 
-    def __contains__(self, name: str) -> bool:
-        if self._names is None:
-            self._names = names_in(self.folder)
-        return name in self._names
+        views = [files_below(os.path.join(self.folder, view)) for view in FOLDERS]
+        places = os.path.join(self.folder, "render*")
+        self._names = locate(crops, render_names, set.union(*views), places, _REMEDY.format(root))
+        whole = set.intersection(*views)
+        self._whole = {crop for crop, name in self._names.items() if name in whole}
 
-    def load_views(self, name: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
+    def __contains__(self, crop: str) -> bool:
+        return crop in self._whole
+
+    def name_of(self, crop: str) -> str:
+        return self._names.get(crop, self.crops[crop])
+
+    def load_views(self, crop: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
+        name = self.name_of(crop)
         return [read_render(render_path(self.folder, name, turn)) for turn in turns]
 
 
@@ -97,15 +123,17 @@ class GeometryStore(StructureStore):
     Args:
         root: folder that holds ``train`` and ``test``.
         split: "train" or "test".
+        crops: all of the run.
         height: of the renders in pixels.
 
     Raises:
-        MissingStructureError: the split has no folder ``geometry``.
+        MissingStructureError: the split has no folder ``geometry``, or two crops would share a
+            mesh.
         OSError: its ``faces.npy`` is broken; the message names it.
     """
 
-    def __init__(self, root: str, split: str, height: int = 256) -> None:
-        self.folder = os.path.join(root, split, GEOMETRY)
+    def __init__(self, root: str, split: str, crops: CropKeys, height: int = 256) -> None:
+        self.folder, self.crops = os.path.join(root, split, GEOMETRY), crops
         self.height = height
         if not os.path.isdir(self.folder):
             raise MissingStructureError(
@@ -117,52 +145,41 @@ class GeometryStore(StructureStore):
             self._faces = read_faces(self.folder)
         except ValueError as error:
             raise OSError(str(error)) from error
-        self._stems: set[str] | None = None
+        files = files_below(self.folder, ".npz")
+        self._names = locate(crops, mesh_names, files, self.folder, _REMEDY.format(root))
 
-    def __contains__(self, name: str) -> bool:
-        if self._stems is None:
-            self._stems = {stem(file) for file in os.listdir(self.folder) if file.endswith(".npz")}
-        return stem(name) in self._stems
+    def __contains__(self, crop: str) -> bool:
+        return crop in self._names
+
+    def name_of(self, crop: str) -> str:
+        return self._names.get(crop, mesh_name(self.crops[crop]))
+
+    def read(self, crop: str) -> Geometry:
+        """Raises GeometryError when its file can not be used; the message names it."""
+        return read_geometry(os.path.join(self.folder, self.name_of(crop)), self._faces)
 
     def load_views(
-        self, name: str, turns: Sequence[float], aspect: float = 0.5
+        self, crop: str, turns: Sequence[float], aspect: float = 0.5
     ) -> list[Image.Image]:
-        path = os.path.join(self.folder, f"{stem(name)}.npz")
         try:
-            geometry = read_geometry(path, self._faces)
+            geometry = self.read(crop)
         except ValueError as error:
             raise OSError(str(error)) from error
         return render_views(geometry, turns, render_size(self.height, aspect))
 
 
-def open_store(root: str, split: str, source: str, height: int = 256) -> StructureStore:
+def open_store(
+    root: str, split: str, source: str, crops: CropKeys, height: int = 256
+) -> StructureStore:
     """The store of ``source``, "renders" or "geometry"; raises what that does."""
     if source == "geometry":
-        return GeometryStore(root, split, height)
-    return RenderStore(root, split)
+        return GeometryStore(root, split, crops, height)
+    return RenderStore(root, split, crops)
 
 
 def render_size(height: int, aspect: float) -> tuple[int, int]:
     """(height, width) of a render of width / height ``aspect``."""
     return height, max(round(height * aspect), 1)
-
-
-def crop_size(path: str) -> tuple[int, int]:
-    """(width, height) in pixels of a photograph.
-
-    Raises:
-        OSError: it can not be read; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"image {path} can not be read ({error}): replace or remove it.") from error
-
-
-def stem(name: str) -> str:
-    """File name without folder and suffix."""
-    return os.path.splitext(os.path.basename(name))[0]
 
 
 def render_path(folder: str, name: str, turn: int) -> str:
@@ -171,8 +188,8 @@ def render_path(folder: str, name: str, turn: int) -> str:
 
 
 def names_in(folder: str) -> set[str]:
-    """Images of which a split's folder has all eight views."""
-    return set.intersection(*(set(os.listdir(os.path.join(folder, view))) for view in FOLDERS))
+    """Names of which a split's folder has all eight views."""
+    return set.intersection(*(files_below(os.path.join(folder, view)) for view in FOLDERS))
 
 
 def read_render(path: str) -> Image.Image:
@@ -191,10 +208,11 @@ def read_render(path: str) -> Image.Image:
 
 
 def write_renders(folder: str, name: str, views: Sequence[Image.Image]) -> None:
-    """Write the own view and the seven turned ones of the image ``name``, each all or nothing.
+    """Write the own view and the seven turned ones of a crop, each all or nothing.
 
     Args:
-        folder: the split's folder, with :data:`FOLDERS` in it.
+        folder: the split's folder, with :data:`FOLDERS` in it, and in those the folder of ``name``.
+        name: the crop's key.
         views: eight images of mode "L", in the order of :data:`FOLDERS`. The suffix of ``name``
             decides on the file format, as the layout has renders under their crop's name.
     """

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from .geometry import read_faces, read_geometry
-from .store import FOLDERS, GEOMETRY, TURNS, crop_size, read_render, render_path, stem
+from gcl.photographs import PhotographError, photograph_size
+
+from .store import FOLDERS, TURNS, GeometryStore, RenderStore, read_render, render_path
 
 KINDS = {
-    "crop": "the photograph itself can not be read",
+    "crop": "the photograph itself can not be used",
     "missing": "the file is not there",
     "broken": "it can not be read to its end",
     "size": "the eight views of an image differ in size",
@@ -26,57 +27,59 @@ SHOWN = 5  # files that a report names of each kind
 
 
 class Problem(NamedTuple):
-    """A file that training can not use, and why; ``kind`` is one of :data:`KINDS`."""
+    """A file that training can not use, and why.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        path: of the file.
+        crop: path of the photograph.
+    """
 
     kind: str
     path: str
+    crop: str
     detail: str = ""
 
 
-def check_renders(folder: str, crop: str) -> list[Problem]:
-    """Check the eight renders of one crop.
-
-    Args:
-        folder: the split's folder.
-        crop: path of the photograph.
-    """
+def check_renders(store: RenderStore, crop: str) -> list[Problem]:
+    """Check the eight renders of one photograph of a store."""
     try:
-        width, height = crop_size(crop)
-    except OSError as error:
-        return [Problem("crop", crop, str(error))]
+        height, width = photograph_size(crop)
+    except PhotographError as error:
+        return [Problem("crop", crop, crop, str(error))]
     problems, size = [], None
     for turn in (0, *TURNS):
-        path = render_path(folder, os.path.basename(crop), turn)
+        path = render_path(store.folder, store.name_of(crop), turn)
         if not os.path.exists(path):
-            problems.append(Problem("missing", path))
+            problems.append(Problem("missing", path, crop))
             continue
         try:
             image = read_render(path)
         except OSError as error:
-            problems.append(Problem("broken", path, str(error)))
+            problems.append(Problem("broken", path, crop, str(error)))
             continue
         size = size or image.size
         # the sides are whole pixels: allow for one that was rounded, in the render or in the crop
         slack = max(1.0, image.height / height)
         if image.size != size:
-            problems.append(Problem("size", path, f"{_by(image.size)}, others {_by(size)}"))
+            problems.append(Problem("size", path, crop, f"{_by(image.size)}, others {_by(size)}"))
         elif abs(image.width - image.height * width / height) > slack:
             detail = f"{_by(image.size)}, crop {_by((width, height))}"
-            problems.append(Problem("aspect", path, detail))
+            problems.append(Problem("aspect", path, crop, detail))
         if (np.asarray(image) >= DARK).mean() < 0.005:
-            problems.append(Problem("black", path))
+            problems.append(Problem("black", path, crop))
     return problems
 
 
-def check_geometry(folder: str, crop: str) -> list[Problem]:
-    """Check the mesh of one crop; arguments as for :func:`check_renders`."""
-    path = os.path.join(folder, GEOMETRY, f"{stem(crop)}.npz")
+def check_geometry(store: GeometryStore, crop: str) -> list[Problem]:
+    """Check the mesh of one photograph of a store."""
+    path = os.path.join(store.folder, store.name_of(crop))
     if not os.path.exists(path):
-        return [Problem("missing", path)]
+        return [Problem("missing", path, crop)]
     try:
-        read_geometry(path, read_faces(os.path.dirname(path)))
+        store.read(crop)
     except ValueError as error:
-        return [Problem("broken", path, str(error))]
+        return [Problem("broken", path, crop, str(error))]
     return []
 
 

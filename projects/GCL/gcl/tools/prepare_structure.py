@@ -7,8 +7,10 @@ python tools/prepare_structure.py Market1501 --source hmr2 --input out/ --out da
 DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. The source
 is our own estimator, or a mesh-recovery tool's files, or geometry (our .npz). The estimator writes
 its meshes to OUT/<split>/geometry, and the names of those it is not sure of to
-OUT/<split>/low_confidence.txt. What is there already is left as it is, so a killed run goes on
-where it was. To check what is there: --source renders, or --source geometry --write geometry.
+OUT/<split>/low_confidence.txt. All files are named after the data set (or folder) and the crop's
+path in it, so that OUT can hold several data sets (two folders of one name need an OUT each). What
+is there already is left as it is, so a killed run goes on where it was. To check what is there:
+--source renders, or --source geometry --write geometry.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ import argparse
 import datetime
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable
 
 import torch.distributed as dist
 
 from gcl import ConfigError
 from gcl.data.build import load_dataset
-from gcl.data.folder import IMAGES, images_in
+from gcl.data.folder import IMAGES, dataset_keys, folder_keys
 from gcl.structure.adapters import ADAPTERS, open_adapter
+from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare import (
     Preparation,
@@ -37,8 +39,8 @@ from gcl.structure.prepare import (
     sheet,
     verify,
 )
-from gcl.structure.prepare_estimate import DOUBTFUL, estimate_meshes, list_doubtful, stems_in
-from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError, stem
+from gcl.structure.prepare_estimate import DOUBTFUL, estimate_meshes, list_doubtful
+from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError
 from gcl.structure.verify import files_of, report
 
 from .command_line import sentence
@@ -62,8 +64,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="GCL.STRUCTURE.DIR: holds train/ and test/")
     parser.add_argument(
         "--input",
-        help="the source's files, one or more a crop, named after it; its subfolders train/ and"
-        " test/ are used when they are there (default for geometry: where training reads it)",
+        help="the source's files, one or more a crop, named after it, in folders as the crops are"
+        " where names repeat; its subfolders train/ and test/ are used when they are there (default"
+        " for geometry: where training reads it)",
     )
     parser.add_argument(
         "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
@@ -104,27 +107,23 @@ def default_workers() -> int:
     return max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
 
 
-def list_crops(data: str, splits: list[str]) -> dict[str, list[str]]:
-    """Paths of the crops of each split, in an order that is the same everywhere.
+def list_crops(data: str, splits: list[str]) -> dict[str, CropKeys]:
+    """The crops of each split, in an order that is the same everywhere.
 
     Raises:
-        ConfigError: there are none, or two that would share one structure.
+        ConfigError: there are none.
     """
     if os.path.isdir(data):
-        crops = {"train": images_in(data)}
+        crops = {"train": folder_keys(data)}
         if splits != ["train"]:
             raise ConfigError(f"{data} is a folder of crops, which are all 'train': drop --split.")
     else:
         dataset = load_dataset(data)
         items = {"train": dataset.train, "test": dataset.query + dataset.gallery}
-        crops = {split: [item[0] for item in items[split]] for split in splits}
-    for split, paths in crops.items():
-        crops[split] = sorted(set(paths))
-        if not paths:
+        crops = {split: dataset_keys(data, dataset, items[split]) for split in splits}
+    for split, keys in crops.items():
+        if not keys:
             raise ConfigError(f"{data} has no images ({', '.join(IMAGES)}) for {split}.")
-        name, times = Counter(stem(path) for path in crops[split]).most_common(1)[0]
-        if times > 1:
-            raise ConfigError(f"{data} has {times} images named {name} in {split}: rename them.")
     return crops
 
 
@@ -148,7 +147,7 @@ def load_body(path: str | None):
         raise ConfigError(f"--smpl-model: {error}") from error
 
 
-def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:
+def estimate(args: argparse.Namespace, split: str, crops: CropKeys) -> Summary:
     """Write meshes of a split by the estimator, then their renders if they are wanted."""
     folder = os.path.join(args.out, split)
     estimated = estimate_meshes(
@@ -162,8 +161,8 @@ def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:
     if "renders" not in args.write:
         return estimated
     geometry = os.path.join(folder, GEOMETRY)
-    there = stems_in(geometry)
-    crops = [crop for crop in crops if stem(crop) in there]
+    there = files_below(geometry, ".npz")
+    crops = {path: key for path, key in crops.items() if mesh_name(key) in there}
     source = open_adapter("geometry", geometry, crops)
     summary = prepare(Preparation(crops, source, folder, ["renders"], args.height), args.workers)
     summary.counts["failed"] += estimated.counts["failed"]
@@ -171,7 +170,7 @@ def estimate(args: argparse.Namespace, split: str, crops: list[str]) -> Summary:
     return summary
 
 
-def open_source(args: argparse.Namespace, split: str, crops: list[str]):
+def open_source(args: argparse.Namespace, split: str, crops: CropKeys):
     """The function from a crop to its mesh."""
     folder = args.input
     if folder is None and args.source == "geometry":
@@ -193,12 +192,13 @@ def run(args: argparse.Namespace) -> bool:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split).items():
         folder = os.path.join(args.out, split)
+        broken = set()
         if check:
-            problems = verify(Verification(crops, folder, check), args.workers)
+            store = open_written(args.out, split, args.write, crops, args.height)
+            problems = verify(Verification(store), args.workers)
             text = f"{split}: {report(problems, files_of(len(crops), check))}"
             good &= not problems
-            broken = {stem(p.path) for p in problems if p.kind in ("crop", "broken")}
-            crops = [crop for crop in crops if stem(crop) not in broken]
+            broken = {p.crop for p in problems if p.kind in ("crop", "broken")}
         else:
             if args.source == ESTIMATE:
                 summary = estimate(args, split, crops)
@@ -211,7 +211,8 @@ def run(args: argparse.Namespace) -> bool:
         if main_process:
             print(text)
             picture = os.path.join(args.out, f"sheet_{split}.png")
-            if sheet(open_written(args.out, split, args.write, args.height), crops, picture):
+            store = open_written(args.out, split, args.write, crops, args.height)
+            if sheet(store, [crop for crop in crops if crop not in broken], picture):
                 print(f"look at {picture}")
     return good
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
+from gcl.structure.crop_keys import CropKeys, files_below, locate, mesh_names, tool_names
 from gcl.structure.geometry import FACES, Geometry, GeometryError, read_faces, read_geometry
-from gcl.structure.store import stem
 
 from . import meshes, payload, smpl_parameters, tools
 from .payload import PayloadError, read_payload
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # what tools put behind the image's name: 4D-Humans x_0.obj, SAM 3D Body x_mesh_000.ply
 _PERSON = re.compile(r"_(mesh_)?\d+$")
+
+_REMEDY = "put the files into folders as the crops are, or give the crops different names"
 
 
 class NobodyError(LookupError):
@@ -63,37 +65,44 @@ ADAPTERS = {
 class _Folder:
     """Files of a folder by the crop they belong to.
 
-    A file ``<stem>``, ``<stem>_<number>`` or ``<stem>_mesh_<number>`` belongs to the crop
-    ``<stem>``, unless it is another crop's own name.
+    A file ``<name>``, ``<name>_<number>`` or ``<name>_mesh_<number>`` belongs to the crop of that
+    name (without suffix; with as many of its folders as the tool kept), unless it is another crop's
+    own name.
     """
 
-    def __init__(self, folder: str, suffixes: tuple[str, ...], crops: Iterable[str]) -> None:
-        self.folder = folder
-        known = {stem(crop) for crop in crops}
+    def __init__(self, folder: str, suffixes: tuple[str, ...], crops: CropKeys) -> None:
+        self.folder, self.crops = folder, crops
+        names = {}
+        for file in sorted(files_below(folder)):
+            name, suffix = os.path.splitext(file)
+            if suffix.lower() in suffixes and os.path.basename(file) != FACES:
+                names[file] = name
+        given = set(names.values())
+        known = {n for path, key in crops.items() for n in tool_names(path, key) if n in given}
         self.files: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(os.listdir(folder)):
-            if os.path.splitext(name)[1].lower() not in suffixes or name == FACES:
-                continue
-            owner = stem(name)
-            if owner not in known:
-                owner = _PERSON.sub("", owner)
-            self.files[owner].append(os.path.join(folder, name))
+        for file, name in names.items():
+            owner = name if name in known else _PERSON.sub("", name)
+            self.files[owner].append(os.path.join(folder, file))
+        self._owner = locate(crops, tool_names, self.files, folder, _REMEDY)
 
     def __getitem__(self, crop: str) -> list[str]:
-        if stem(crop) not in self.files:
-            raise NobodyError(f"{self.folder} has no file for {os.path.basename(crop)}.")
-        return self.files[stem(crop)]
+        if crop not in self._owner:
+            raise NobodyError(f"{self.folder} has no file for {self.crops[crop]}.")
+        return self.files[self._owner[crop]]
 
 
 class GeometryFolder:
     """Our own ``.npz`` of a folder; see :func:`open_adapter`."""
 
-    def __init__(self, folder: str, crops: Iterable[str]) -> None:
-        self._files = _Folder(folder, (".npz",), crops)
+    def __init__(self, folder: str, crops: CropKeys) -> None:
+        self._folder, self._crops = folder, crops
+        self._names = locate(crops, mesh_names, files_below(folder, ".npz"), folder, _REMEDY)
         self.faces = read_faces(folder)
 
     def __call__(self, crop: str) -> Geometry:
-        return read_geometry(self._files[crop][0], self.faces)
+        if crop not in self._names:
+            raise NobodyError(f"{self._folder} has no file for {self._crops[crop]}.")
+        return read_geometry(os.path.join(self._folder, self._names[crop]), self.faces)
 
 
 class MeshFolder:
@@ -101,7 +110,7 @@ class MeshFolder:
 
     faces = None  # every file has its own
 
-    def __init__(self, folder: str, crops: Iterable[str]) -> None:
+    def __init__(self, folder: str, crops: CropKeys) -> None:
         self._files = _Folder(folder, meshes.SUFFIXES, crops)
 
     def __call__(self, crop: str) -> Geometry:
@@ -117,7 +126,7 @@ class ToolFolder:
         self,
         name: str,
         folder: str,
-        crops: Iterable[str],
+        crops: CropKeys,
         reader: Callable[[Any], tools.People],
         faces: Tensor,
     ) -> None:
@@ -136,12 +145,12 @@ class ToolFolder:
                 reason = error.args[0] if error.args else type(error).__name__
                 raise PayloadError(f"{path} is no file of {self._name}: {reason}.") from error
         if not people:
-            raise NobodyError(f"{path} has no person for {os.path.basename(crop)}.")
+            raise NobodyError(f"{path} has no person for {self._files.crops[crop]}.")
         return _geometry(path, max(people, key=apparent_height), self.faces)
 
 
 def open_adapter(
-    name: str, folder: str, crops: Iterable[str], body: SMPLBody | None = None
+    name: str, folder: str, crops: CropKeys, body: SMPLBody | None = None
 ) -> Callable[[str], Geometry]:
     """A function from a crop's path to its mesh.
 
@@ -150,7 +159,7 @@ def open_adapter(
     Args:
         name: "geometry" (our own ``.npz``) or one of :data:`ADAPTERS`.
         folder: of the tool's files.
-        crops: paths of all crops, to tell whose file is whose.
+        crops: all crops, to tell whose file is whose.
         body: which "smpl" needs; for the other tools it is another place to take the faces from.
 
     Returns:
@@ -160,6 +169,7 @@ def open_adapter(
 
     Raises:
         GeometryError: there is no such folder, or no faces for the vertices of it.
+        MissingStructureError: two crops would share a file.
     """
     if not os.path.isdir(folder):
         raise GeometryError(f"{folder} is no folder with files of {name} (--input).")

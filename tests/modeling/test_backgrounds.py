@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gcl.modeling.meta_arch import swap_backgrounds
+from gcl.modeling.backgrounds import swap_backgrounds
 
 B, H, W = 4, 12, 8
 
