@@ -66,8 +66,14 @@ setup(
         "trimesh>=4",
     ],
     extras_require={
-        # setuptools: a test builds the wheel, offline
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "setuptools>=70.1", SMPLX],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "setuptools>=70.1",  # a test builds the wheel, offline
+            SMPLX,
+        ],
         # for holders of an SMPL model file, which is licensed apart (non-commercial)
         "smpl": [SMPLX],
     },

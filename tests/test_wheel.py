@@ -15,6 +15,7 @@ from fastreid.config import CfgNode
 
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = sorted(path.stem for path in (REPOSITORY / "tools").glob("*.py"))
+COMMANDS = [*(f"gcl.tools.{name}" for name in TOOLS), "gcl.synthetic"]
 CONFIGS = {
     path.relative_to(REPOSITORY).as_posix(): path
     for folder in ("configs", "projects/GCL/configs")
@@ -33,22 +34,22 @@ from gcl.structure.estimate import StructureEstimator
 from gcl.tools.command_line import find_config
 from safetensors.torch import load_file
 
-def help_of(tool):
+def help_of(command):
     printed = io.StringIO()
-    sys.argv = [tool, "--help"]
+    sys.argv = [command, "--help"]
     try:
         with contextlib.redirect_stdout(printed):
-            runpy.run_module(f"gcl.tools.{tool}", run_name="__main__", alter_sys=True)
+            runpy.run_module(command, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code, printed.getvalue()
 
-tools, configs = json.loads(sys.argv[1])
+commands, configs = json.loads(sys.argv[1])
 found = {
     "package": gcl.__file__,
     "configs": {name: find_config(name) for name in configs},
     "generator": sum(value.numel() for value in load_file(PACKAGED).values()),
     "estimator": StructureEstimator.from_pretrained(device="cpu").network.training,
-    "help": {tool: help_of(tool) for tool in tools},
+    "help": {command: help_of(command) for command in commands},
 }
 found["values"] = {
     name: CfgNode.load_yaml_with_base(path) for name, path in found["configs"].items()
@@ -96,7 +97,7 @@ def installed(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def found(installed, tmp_path_factory) -> dict:
     """What PROBE prints in an empty folder."""
-    asked = json.dumps([TOOLS, list(CONFIGS)])
+    asked = json.dumps([COMMANDS, list(CONFIGS)])
     result = python("-c", PROBE, asked, cwd=tmp_path_factory.mktemp("empty"), path=installed)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
@@ -127,9 +128,9 @@ def test_configurations_are_found_by_their_paths_in_the_repository(installed, fo
         assert found["values"][name] == json.loads(json.dumps(wanted)), name
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_commands_run_from_any_folder(found, tool):
-    status, printed = found["help"][tool]
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run_from_any_folder(found, command):
+    status, printed = found["help"][command]
     assert status == 0 and printed.startswith("usage: ")
 
 
