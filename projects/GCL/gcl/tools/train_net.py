@@ -23,7 +23,7 @@ from gcl.engine.initial_weights import check_evaluated_weights
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
-from .command_line import given_keys, read_config, sentence
+from .command_line import find_config, given_keys, read_config, sentence
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
@@ -72,6 +72,7 @@ def run_process(args):
 def main() -> None:
     arguments = default_argument_parser().parse_args()
     try:
+        arguments.config_file = find_config(arguments.config_file)  # the toolbox opens it, too
         config = load_config(arguments)
         try:
             compat.set_device(config.MODEL.DEVICE)
