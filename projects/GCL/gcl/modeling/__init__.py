@@ -8,6 +8,7 @@ from .heads import IdentityHead
 from .layers import RunningNorm
 from .memory import MemoryBank
 from .meta_arch import GCL
+from .packaged_encoder import packaged_encoder
 
 __all__ = [
     "AttentionViewGenerator",
@@ -20,4 +21,5 @@ __all__ = [
     "StructureEncoder",
     "ViewGenerator",
     "build_efficientnet_lite0_backbone",
+    "packaged_encoder",
 ]
