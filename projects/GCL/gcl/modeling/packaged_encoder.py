@@ -4,7 +4,6 @@ it."""
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import safetensors
@@ -32,23 +31,29 @@ def architecture(cfg: CfgNode) -> dict:
     }
 
 
-def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
-    """The weights in a file that tools/pretrain_encoder.py has written, under the names of a
-    toolbox ``Baseline``, and what they were made with.
-
-    Args:
-        path: "packaged": :data:`PACKAGED`.
+def weights_file(value: str) -> str:
+    """The file that a value of MODEL.WEIGHTS means: "packaged" is :data:`PACKAGED`.
 
     Raises:
-        ConfigError: the file is not there or can not be read.
+        ConfigError: this package has none.
     """
-    path = PACKAGED if path == "packaged" else Path(path)
-    if path == PACKAGED and not path.is_file():
+    if value != "packaged":
+        return value
+    if not PACKAGED.is_file():
         raise ConfigError(
-            f"there is no packaged encoder, {PACKAGED}: make one by 'python"
+            f"MODEL.WEIGHTS packaged: there is no {PACKAGED}; make one by 'python"
             " tools/pretrain_encoder.py --config-file projects/GCL/configs/pretrain_encoder.yml'"
             " and give its file."
         )
+    return str(PACKAGED)
+
+
+def read_weights(path: str) -> tuple[dict[str, Tensor], dict]:
+    """The weights in a .safetensors file, and what it says that they were made with.
+
+    Raises:
+        ConfigError: the file can not be read.
+    """
     try:
         with safetensors.safe_open(path, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -80,19 +85,17 @@ class PackagedEncoder(nn.Module):
         return self.model({"images": crops})
 
 
-def packaged_encoder(
-    path: str | os.PathLike = "packaged", device: str | torch.device = "cpu"
-) -> PackagedEncoder:
+def packaged_encoder(path: str = "packaged", device: str | torch.device = "cpu") -> PackagedEncoder:
     """The encoder in a file of tools/pretrain_encoder.py, by default the one in this package.
 
     Raises:
-        ConfigError: as :func:`read_weights`, or the file does not say what encoder it is of.
+        ConfigError: there is none, it can not be read, or it is of something else.
     """
+    path = weights_file(path)
     state, made_with = read_weights(path)
     if "architecture" not in made_with:
         raise ConfigError(
-            f"{path} does not say what encoder it is of: give a file that"
-            " tools/pretrain_encoder.py has written."
+            f"{path} is no encoder's: give a file that tools/pretrain_encoder.py has written."
         )
     made = made_with["architecture"]
     cfg = get_cfg()

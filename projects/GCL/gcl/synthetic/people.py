@@ -96,9 +96,7 @@ def whole_files(count: int) -> int:
     return -(-count // SHARD) * SHARD
 
 
-def draw_people(
-    size: tuple[int, int], tailor: Tailor, seed: int, numbers: Sequence[int]
-) -> People:
+def draw_people(size: tuple[int, int], tailor: Tailor, seed: int, numbers: Sequence[int]) -> People:
     """The people with these numbers."""
     drawn = [_draw_person(size, tailor, seed, number) for number in numbers]
     return People(*map(np.stack, zip(*drawn, strict=True)))

@@ -10,6 +10,7 @@ import yaml
 from fastreid.config import CfgNode, get_cfg
 
 from gcl.config import ConfigError, add_gcl_config
+from gcl.modeling.packaged_encoder import weights_file
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -45,7 +46,7 @@ def read_config(path: str, pairs: Sequence[str]) -> CfgNode:
     cfg = get_cfg()
     add_gcl_config(cfg)
     merge_config(cfg, path, pairs)
-    if cfg.MODEL.WEIGHTS and not os.path.isfile(cfg.MODEL.WEIGHTS):
+    if cfg.MODEL.WEIGHTS and not os.path.isfile(weights_file(cfg.MODEL.WEIGHTS)):
         raise ConfigError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not a file.")
     return cfg
 
