@@ -56,7 +56,7 @@ def test_a_batch_is_so_many_shots_of_so_many_people(files, plain):
         for row in shots.tolist():
             assert len({shot // SHOTS for shot in row}) == SEEN_BY  # one of each camera
         # siblings come together
-        groups = people[:, 0].view(-1, GROUP)
+        groups = people[:, 0].view(-1, GROUP).sort(1)[0]
         assert torch.equal(groups, groups[:, :1] + torch.arange(GROUP))
         assert (groups[:, 0] % GROUP == 0).all()
         seen |= {*zip(targets.tolist(), flat[:, 1, 0].tolist(), strict=True)}
@@ -68,6 +68,20 @@ def test_any_numbers_of_people_and_shots(files, plain, people, shots):
     batch = batches(files, people=people, shots=shots)[0]
     pairs = {*zip(batch["targets"].tolist(), batch["images"][:, 1, 0, 0].tolist(), strict=True)}
     assert len(pairs) == people * shots and len({p for p, _ in pairs}) == people
+
+
+def test_a_group_that_is_not_whole(files, plain):
+    """4 people of groups of 3, two of them in a batch."""
+    two = [People(*(field[:2] for field in data)) for data in files[:2]]
+    made = batches(two, range(60), people=2)
+    for data, first in zip(two, (0, 2), strict=True):
+        data.crops[..., 0] = first + np.arange(2)[:, None, None, None]
+    seen = []
+    for batch in made:
+        assert torch.equal(batch["images"][:, 0, 0, 0].long(), batch["targets"])
+        seen.append((*batch["targets"][::3].tolist(),))
+    assert {person for pair in seen for person in pair} == {0, 1, 2, 3}
+    assert all(len({*pair}) == 2 for pair in seen)
 
 
 def test_only_seed_and_step_decide(files):

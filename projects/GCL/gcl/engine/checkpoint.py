@@ -11,7 +11,7 @@ from fastreid.utils.checkpoint import Checkpointer
 
 from gcl.config import ConfigError
 from gcl.modeling import MemoryBank
-from gcl.modeling.packaged_encoder import read_weights, weights_file
+from gcl.modeling.encoder_weights import read_weights, weights_file
 
 from .initial_weights import initial_state
 

@@ -3,12 +3,12 @@
 from .attention_generator import AttentionViewGenerator
 from .backbones import EfficientNetLite0, build_efficientnet_lite0_backbone
 from .discriminator import MultiScaleDiscriminator
+from .encoder_weights import packaged_encoder
 from .generator import StructureEncoder, ViewGenerator
 from .heads import IdentityHead
 from .layers import RunningNorm
 from .memory import MemoryBank
 from .meta_arch import GCL
-from .packaged_encoder import packaged_encoder
 
 __all__ = [
     "AttentionViewGenerator",

@@ -12,7 +12,7 @@ from fastreid.modeling import build_model
 from torch import Tensor
 
 from gcl.config import ConfigError, add_gcl_config
-from gcl.modeling.packaged_encoder import PACKAGED, architecture
+from gcl.modeling.encoder_weights import PACKAGED, architecture
 from gcl.synthetic.people import SEEN_BY, SHOTS, read_people, whole_files, write_people
 
 from .export import export_weights

@@ -53,9 +53,11 @@ class PeopleBatches(Dataset):
 
     def _batch(self) -> dict[str, Tensor]:
         in_a_file, shots = self.files[0].cameras.shape
-        groups = -(-in_a_file * len(self.files) // GROUP)
-        drawn = torch.randperm(groups)[: -(-self.people // GROUP)]
-        who = (drawn[:, None] * GROUP + torch.arange(GROUP)).flatten()[: self.people]
+        count = in_a_file * len(self.files)
+        groups = torch.randperm(-(-count // GROUP))
+        members = torch.rand(len(groups), GROUP).argsort(1)
+        who = (groups[:, None] * GROUP + members).flatten()
+        who = who[who < count][: self.people]  # the last group may not be whole
         crops, box = [], []
         for person in who.tolist():
             file, row = divmod(person, in_a_file)

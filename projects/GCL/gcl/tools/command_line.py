@@ -10,7 +10,7 @@ import yaml
 from fastreid.config import CfgNode, get_cfg
 
 from gcl.config import ConfigError, add_gcl_config
-from gcl.modeling.packaged_encoder import weights_file
+from gcl.modeling.encoder_weights import weights_file
 
 PACKAGE = Path(__file__).parents[1]
 
