@@ -149,7 +149,8 @@ def test_it_learns_to_tell_people_apart(data, tmp_path, monkeypatch):
     for name in ("photometric", "occlude"):
         monkeypatch.setattr(people_batches, name, lambda crops: crops)
     done = trainer(data, tmp_path, "PRETRAIN.STEPS", 120, "PRETRAIN.CHECKPOINT_PERIOD", 10,
-                   "PRETRAIN.LR", 5e-3, "MODEL.LOSSES.CE.EPSILON", 0.0)  # fmt: skip
+                   "PRETRAIN.LR", 5e-3, "MODEL.LOSSES.CE.EPSILON", 0.0,
+                   "DATALOADER.NUM_INSTANCE", 2, "PRETRAIN.PEOPLE", PEOPLE)  # fmt: skip
     done.train()
     assert runs.metrics(tmp_path)[-1]["loss_cls"] < 0.75 * math.log(PEOPLE)  # by chance: log
 
