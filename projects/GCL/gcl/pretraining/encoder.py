@@ -139,6 +139,10 @@ class EncoderTrainer(StepTrainer):
         # first: what is wrong with it is told before people are drawn
         model = _build_model(cfg).train()
         self.device = torch.device(cfg.MODEL.DEVICE)
+        # channels last makes a step of EfficientNet-Lite0 on the CPU a third shorter
+        on_cpu = self.device.type == "cpu"
+        self.layout = torch.channels_last if on_cpu else torch.contiguous_format
+        model.to(memory_format=self.layout)
         workers = node.WORKERS or os.cpu_count() or 1
         height, width = self.size
         canvas = (height * 5 // 4, width * 3 // 2)  # a person is about as high as in a crop
@@ -179,7 +183,7 @@ class EncoderTrainer(StepTrainer):
         images, targets = (
             batch[key].to(self.device, non_blocking=True) for key in ("images", "targets")
         )
-        images = self.model.preprocess_image(images.float())
+        images = self.model.preprocess_image(images.float()).contiguous(memory_format=self.layout)
         amp = self.cfg.SOLVER.AMP.ENABLED and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
             maps = self.model.backbone(images)
