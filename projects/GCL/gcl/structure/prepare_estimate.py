@@ -20,9 +20,10 @@ from gcl.atomic_files import atomic
 from gcl.photographs import PhotographError
 from gcl.structure.estimate.crops import load_crop
 
+from .array_files import read_npz
 from .crop_keys import CropKeys, files_below, mesh_name
 from .estimate import Estimate, StructureEstimator
-from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
+from .geometry import Geometry, read_faces, write_faces, write_geometry
 from .prepare import Outcome, Summary, each, gather, make_folders, readable, share
 from .store import GEOMETRY
 
@@ -134,10 +135,10 @@ def list_doubtful(crops: CropKeys, folder: str) -> int:
     for key in crops.values():
         mesh = os.path.join(folder, GEOMETRY, mesh_name(key))
         try:
-            with np.load(mesh, allow_pickle=False) as arrays:
-                if "doubtful" in arrays and arrays["doubtful"]:
-                    found.append((float(arrays["confidence"]), key))
-        except BROKEN:  # missing or damaged, which is told where it is used
+            arrays = read_npz(mesh, ("doubtful", "confidence"))
+            if arrays.get("doubtful", False):
+                found.append((float(arrays["confidence"]), key))
+        except Exception:  # missing or damaged, which is told where it is used
             continue
     lines = [f"{key} {confidence:.3f}\n" for confidence, key in sorted(found + kept)]
     with atomic(path) as file:
