@@ -17,9 +17,9 @@ from structure.figures import figure
 from gcl.structure.adapters import NobodyError
 from gcl.structure.crop_keys import files_below
 from gcl.structure.geometry import read_faces, read_geometry, render_views, write_geometry
+from gcl.structure.outcomes import Outcome, Summary
 from gcl.structure.prepare import (
     Preparation,
-    Summary,
     Verification,
     each,
     open_written,
@@ -237,9 +237,10 @@ def test_shares_are_disjoint_and_complete(monkeypatch):
 
 
 def test_summaries_add_up():
-    a, b = Summary(Counter(made=3, nobody=1), ["x"], 2.0), Summary(Counter(made=1), ["y"], 5.0)
+    x, y = Outcome("nobody", "no x", "A/x"), Outcome("failed", "no y", "A/y")
+    a, b = Summary(Counter(made=3, nobody=1), [x], 2.0), Summary(Counter(made=1), [y], 5.0)
     a.merge(b)
-    assert a == Summary(Counter(made=4, nobody=1), ["x", "y"], 5.0)
+    assert a == Summary(Counter(made=4, nobody=1), [x, y], 5.0)
     assert a.table("test").splitlines()[2].split() == ["test", "5", "4", "0", "1", "0", "0.8"]
 
 

@@ -139,7 +139,7 @@ def test_unreadable_crops_fail_alone(paths, crops, folder, estimator):  # noqa: 
 def test_batches_are_what_the_estimator_would_read(tmp_path, kind):
     path, pixels = write_photograph(tmp_path, kind)
     _, pictures, broken = Batches({path: f"set/{kind}"}, str(tmp_path))[0]
-    assert broken == [] and list(pictures) == [path]
+    assert broken == {} and list(pictures) == [path]
     assert pictures[path].shape == (128, 64, 3)
     for crop in (path, pixels):
         assert torch.equal(load_crops([pictures[path]]), load_crops([crop]))

@@ -104,10 +104,22 @@ def locate(
 
 
 def files_below(folder: str, suffix: str = "") -> set[str]:
-    """Files in ``folder`` and all folders below it, relative to it, with "/" between folders."""
+    """Files in ``folder`` and all folders below it, relative to it, with "/" between folders.
+
+    Links are followed, but not into a folder that they are in.
+    """
     found = set()
-    for parent, _, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True):
         below = "" if parent == folder else os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = f"{below}/" if below else ""
         found.update(prefix + name for name in files if name.endswith(suffix))
+        folders[:] = [name for name in folders if not _leads_back(parent, name)]
     return found
+
+
+def _leads_back(parent: str, name: str) -> bool:
+    path = os.path.join(parent, name)
+    if not os.path.islink(path):
+        return False
+    inside = os.path.join(os.path.realpath(parent), "")
+    return inside.startswith(os.path.join(os.path.realpath(path), ""))
