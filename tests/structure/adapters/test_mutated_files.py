@@ -121,3 +121,7 @@ def test_a_mesh_file_reads_no_other_file(tmp_path):
     (tmp_path / "a.glb").write_bytes(b"glTF" + sizes.tobytes() + text)
     with pytest.raises(PayloadError, match="a.glb can not be read"):
         read_mesh(str(tmp_path / "a.glb"))
+    import trimesh
+
+    # by its path trimesh would read it
+    assert len(trimesh.load(str(tmp_path / "a.glb"), force="mesh", process=False).faces) == 1

@@ -282,7 +282,9 @@ def test_every_adapter_says_its_licence(name):
     assert len(ADAPTERS[name].licence) > 20 and "\n" not in ADAPTERS[name].licence
 
 
-@pytest.mark.parametrize("content", [b"", b"v 1 2\nf", b"v 0 0 0\n", b"ply\nnonsense"])
+@pytest.mark.parametrize(
+    "content", [b"", b"v 1 2\nf", b"v 0 0 0\n", b"ply\nnonsense", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n"]
+)
 @pytest.mark.parametrize("file", ["a.obj", "a.ply", "a.glb"])
 def test_broken_mesh_files_are_named(tmp_path, content, file):
     (tmp_path / file).write_bytes(content)

@@ -113,13 +113,19 @@ def files_below(folder: str, suffix: str = "") -> set[str]:
         below = "" if parent == folder else os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = f"{below}/" if below else ""
         found.update(prefix + name for name in files if name.endswith(suffix))
-        folders[:] = [name for name in folders if not _leads_back(parent, name)]
+        folders[:] = [name for name in folders if not _leads_back(folder, parent, name)]
     return found
 
 
-def _leads_back(parent: str, name: str) -> bool:
+def _leads_back(folder: str, parent: str, name: str) -> bool:
+    """Whether a link in ``parent`` leads to one of the folders through which it was come by, from
+    ``folder`` on, or above them."""
     path = os.path.join(parent, name)
     if not os.path.islink(path):
         return False
-    inside = os.path.join(os.path.realpath(parent), "")
-    return inside.startswith(os.path.join(os.path.realpath(path), ""))
+    target = os.path.join(os.path.realpath(path), "")
+    while not os.path.join(os.path.realpath(parent), "").startswith(target):
+        if parent == folder:
+            return False
+        parent = os.path.dirname(parent)
+    return True

@@ -46,6 +46,8 @@ def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
         )
         if max(len(mesh.vertices), len(mesh.faces)) > MOST:
             raise ValueError("it has more vertices or faces than a person's mesh")
+        if mesh.vertices.shape[1:] != (3,) or mesh.faces.shape[1:] != (3,):
+            raise ValueError(f"vertices {mesh.vertices.shape} and faces {mesh.faces.shape}")
         vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int64)
     # whatever a parser meets in a broken file
     except Exception as error:
