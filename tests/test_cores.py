@@ -31,7 +31,10 @@ def limits(tmp_path: Path, own: str, files: dict[str, str]) -> list[float]:
         # version 1
         (
             "5:memory:/m\n4:cpu,cpuacct:/a:b\n",
-            {f"cpu,cpuacct/a:b/cpu.cfs_{k}_us": n for k, n in (("quota", "5\n"), ("period", "10\n"))},
+            {
+                "cpu,cpuacct/a:b/cpu.cfs_quota_us": "50000\n",
+                "cpu,cpuacct/a:b/cpu.cfs_period_us": "100000\n",
+            },
             [0.5],
         ),
         ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, []),

@@ -125,7 +125,7 @@ def _leads_back(folder: str, parent: str, name: str) -> bool:
         return False
     target = os.path.join(os.path.realpath(path), "")
     while not os.path.join(os.path.realpath(parent), "").startswith(target):
-        if parent == folder:
+        if len(parent) <= len(folder):
             return False
         parent = os.path.dirname(parent)
     return True
