@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -275,6 +276,14 @@ def test_missing_faces_folder_and_body_say_what_to_do(tmp_path):
             open_adapter(name, str(tmp_path / "none"), {})
     with pytest.raises(GeometryError, match="--smpl-model"):
         open_adapter("smpl", str(tmp_path), {})
+
+
+@pytest.mark.parametrize("key", ["neutral", "neutral_10"])
+def test_multihmr_s_faces_are_found_under_any_name_of_its_layer(key):
+    """ "neutral" until June 2024, "neutral_10" since."""
+    layer = SimpleNamespace(bm_x=SimpleNamespace(faces="faces"))
+    model = SimpleNamespace(smpl_layer={key: layer})
+    assert eval(ADAPTERS["multihmr"].faces, {"model": model}) == "faces"
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
