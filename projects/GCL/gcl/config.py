@@ -132,8 +132,10 @@ def add_gcl_config(cfg: CN) -> None:
 
     # ---- pseudo labels y: k-reciprocal Jaccard distance + DBSCAN before each epoch with contrast
     cfg.GCL.LABELS = CN()
-    # Cluster "fresh" features (an evaluation pass, which also refills the bank) or the "bank" rows
-    cfg.GCL.LABELS.FEATURES = "bank"
+    # Cluster "fresh" features (an evaluation pass, which also refills the bank) or the "bank" rows,
+    # as the paper does: rows of images that training draws are then of augmented crops and of
+    # several states of E_id, and those of outliers stay what they were
+    cfg.GCL.LABELS.FEATURES = "fresh"
     cfg.GCL.LABELS.K1 = 30
     cfg.GCL.LABELS.K2 = 6
     cfg.GCL.LABELS.MIN_SAMPLES = 4

@@ -13,6 +13,7 @@ from gcl.data.build import TrainingSet, build_test_loader, seed_of
 from gcl.modeling import GCL
 
 from .checkpoint import AtomicCheckpointer, BankState, TrainingState
+from .divergence import DivergenceHook, diverged
 from .hooks import (
     EpochWriter,
     LoaderHook,
@@ -114,6 +115,12 @@ class GCLTrainer(DefaultTrainer):
         self._trainer.data_loader = loader
         self._trainer._data_loader_iter = iter(loader)
 
+    def run_step(self) -> None:
+        try:
+            super().run_step()
+        except FloatingPointError as error:  # the toolbox's; its last line has the losses
+            raise diverged(self, str(error).strip().splitlines()[-1]) from error
+
     def build_train_loader(self, cfg) -> _NoBatches:
         return _NoBatches(self.train_set.dataset("contrast"))
 
@@ -144,7 +151,7 @@ class GCLTrainer(DefaultTrainer):
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
         start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
         readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)
-        end = [MemoryHook(), StatisticsHook(), readiness]
+        end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]
         if comm.is_main_process():
             end.append(SheetHook())
         return start + toolbox[:last] + end + toolbox[last:]
