@@ -47,6 +47,8 @@ def unusable(features: Tensor) -> str | None:
         return f"{lost} of {len(features)} features are not finite"
     if len(features) and not lengths.any():
         return f"all {len(features)} features are zero"
+    if len(features) > 1 and (features == features[0]).all():
+        return f"all {len(features)} features are the same"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
@@ -119,7 +120,8 @@ class GCLTrainer(DefaultTrainer):
         try:
             super().run_step()
         except FloatingPointError as error:  # the toolbox's; its last line has the losses
-            raise diverged(self, str(error).strip().splitlines()[-1]) from error
+            losses = re.sub(r"np\.float64\((.*?)\)", r"\1", str(error).strip().splitlines()[-1])
+            raise diverged(self, losses) from error
 
     def build_train_loader(self, cfg) -> _NoBatches:
         return _NoBatches(self.train_set.dataset("contrast"))
