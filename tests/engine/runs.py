@@ -66,6 +66,7 @@ OPTIONS: dict[str, object] = {
     "GCL.LABELS.MIN_SAMPLES": 2,
     "GCL.LABELS.EPS": 0.6,
     "SOLVER.IMS_PER_BATCH": 4,
+    "SOLVER.CLIP_GRADIENTS.ENABLED": True,  # an encoder without ImageNet weights blows up else
     "SOLVER.STEPS": [1],
     "SOLVER.CHECKPOINT_PERIOD": 1,
     "TEST.EVAL_PERIOD": 0,

@@ -179,7 +179,8 @@ def test_an_encoder_that_blows_up_does_not_end_as_if_all_were_well(toy, tmp_path
             tmp_path,
             toy,
             GCL__PHASES=("contrast",),
-            GCL__CONTRAST__BASE_LR=100,
+            GCL__CONTRAST__BASE_LR=100.0,
+            SOLVER__CLIP_GRADIENTS__ENABLED=False,
             GCL__CONTRAST__OPT="SGD",
             GCL__CAMERA_NORM=False,
         )
