@@ -79,10 +79,10 @@ def test_the_epoch_that_taught_the_encoder_last_is_blamed(trainer, epoch, blamed
         (
             4,
             "everything",
-            ("SOLVER.BASE_LR (0.00035)", "GCL.GENERATOR.BASE_LR (0.0001)"),
+            ("SOLVER.BASE_LR (0.0001)", "GCL.GENERATOR.BASE_LR (0.0001)"),
             ("CONTRAST",),
         ),
-        (5, "encoder", ("SOLVER.BASE_LR (0.00035)",), ("CONTRAST", "GENERATOR")),
+        (5, "encoder", ("SOLVER.BASE_LR (0.0001)",), ("CONTRAST", "GENERATOR")),
     ],
 )
 def test_the_sentence_names_epoch_and_rates_of_its_phase(

@@ -13,7 +13,7 @@ from gcl.config import ConfigError
 from gcl.data.build import TrainingSet, build_test_loader, seed_of
 from gcl.modeling import GCL
 
-from .checkpoint import AtomicCheckpointer, BankState, TrainingState
+from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
 from .divergence import DivergenceHook, diverged
 from .hooks import (
     EpochWriter,
@@ -25,6 +25,7 @@ from .hooks import (
     ReadinessHook,
     SheetHook,
 )
+from .initial_weights import without_imagenet
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
@@ -90,20 +91,7 @@ class GCLTrainer(DefaultTrainer):
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))
-        self.checkpointer = self._build_checkpointer()
-
-    def _build_checkpointer(self) -> AtomicCheckpointer:
-        old = self.checkpointer
-        new = AtomicCheckpointer(
-            old.model, old.save_dir, save_to_disk=old.save_to_disk, **old.checkpointables
-        )
-        new.checkpointables |= {"bank": BankState(self.gcl.bank), "training_state": self.state}
-        if self.grad_scaler is not None:
-            new.checkpointables["grad_scaler"] = self.grad_scaler
-        for hook in self._hooks:
-            if isinstance(hook, hooks.PeriodicCheckpointer):
-                hook.checkpointer = new
-        return new
+        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
 
     @property
     def gcl(self) -> GCL:
@@ -122,6 +110,10 @@ class GCLTrainer(DefaultTrainer):
         except FloatingPointError as error:  # the toolbox's; its last line has the losses
             losses = re.sub(r"np\.float64\((.*?)\)", r"\1", str(error).strip().splitlines()[-1])
             raise diverged(self, losses) from error
+
+    @classmethod
+    def build_model(cls, cfg):
+        return super().build_model(without_imagenet(cfg))
 
     def build_train_loader(self, cfg) -> _NoBatches:
         return _NoBatches(self.train_set.dataset("contrast"))
