@@ -126,3 +126,25 @@ def test_camera_norm_without_camids_is_an_error_that_says_so(tiny_cfg):
     head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True))
     with pytest.raises(ValueError, match="GCL.CAMERA_NORM.*camids"):
         head(draw(2, 16, 8, 4))
+
+
+# ---- half precision
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "pairs", [(), ("GCL.CAMERA_NORM", True), ("MODEL.HEADS.EMBEDDING_DIM", 6)]
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_behind_a_map_of_half_precision_everything_is_float32(tiny_cfg, pairs, training, dtype):
+    """Embedding, part code, statistics: those of the same map in float32, bit for bit."""
+    cfg = tiny_cfg(*pairs)
+    ours, wanted = IdentityHead(cfg), IdentityHead(cfg)
+    wanted.load_state_dict(ours.state_dict())
+    features, camids = (3 + 0.1 * draw(6, 16, 8, 4)).to(dtype), torch.tensor([0, 0, 0, 1, 1, 1])
+    with torch.autocast("cpu", dtype=dtype):
+        got = ours.train(training)(features, camids=camids)
+        code = ours.part_code(features)
+    assert got.dtype == code.dtype == torch.float32
+    assert torch.equal(got, wanted.train(training)(features.float(), camids=camids))
+    assert torch.equal(code, wanted.part_code(features.float()))
+    for a, b in zip(ours.buffers(), wanted.buffers(), strict=True):
+        assert torch.equal(a, b)

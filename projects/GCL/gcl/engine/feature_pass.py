@@ -1,5 +1,4 @@
-"""One pass over the training images in evaluation mode: the bank's rows and the cameras'
-statistics."""
+"""Passes over the training images: the bank's rows, the cameras' statistics and those of views."""
 
 from __future__ import annotations
 
@@ -10,10 +9,14 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def extract_features(model, loader) -> Tensor:
-    """Embeddings of the loader's images in order, (N, D) on the model's device, on every rank.
+def extract_features(model, loader, new_neck: bool = False) -> Tensor:
+    """Embeddings of the loader's images in evaluation mode, in order, (N, D) on the model's device,
+    on every rank.
 
     With GCL.CAMERA_NORM the head's statistics are measured first, from the same pass.
+
+    Args:
+        new_neck: the neck has not seen these images yet: its statistics are measured in any case.
     """
     with inference_context(model):
         pooled, camids = [], []
@@ -23,10 +26,28 @@ def extract_features(model, loader) -> Tensor:
         gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
         pooled = torch.cat([part[0] for part in gathered]).to(model.device)
         camids = torch.cat([part[1] for part in gathered]).to(model.device)
-        model.heads.measure(pooled, camids)
+        if new_neck or model.heads.camera_norm is not None:
+            model.heads.measure(pooled, camids)
         return torch.cat(
             [
                 model.heads.neck(p, c)
                 for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)
             ]
         )
+
+
+@torch.no_grad()
+def fit_view_statistics(model, loader) -> None:
+    """Measure the statistics by which GCL.CAMERA_NORM standardises generated views, from those of a
+    loader of the joint phase, drawn and seen as in its training steps.
+
+    The first batches alone would have a handful of views of each camera.
+    """
+    pooled, camids = [], []
+    for batch in loader:
+        pooled.append(model.pool_views(batch).cpu())
+        camids.append(batch["camids"].cpu())
+    gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
+    pooled = torch.cat([part[0] for part in gathered]).to(model.device)
+    camids = torch.cat([part[1] for part in gathered]).to(model.device)
+    model.heads.generated_norm.fit(pooled, camids)

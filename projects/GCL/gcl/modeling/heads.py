@@ -11,6 +11,8 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
+from gcl.losses import full_precision
+
 from .layers import RunningNorm
 
 MAX_CAMERAS = 64
@@ -23,6 +25,9 @@ class IdentityHead(EmbeddingHead):
 
     Without the latter its weights and its evaluation are those of :class:`EmbeddingHead`.
     The classifier of the base class is not used: classes come and go with every clustering.
+
+    Pooling, statistics and neck are in float32 under autocast too: what tells two people of one
+    camera apart is a small part of a channel's mean, and half precision rounds it off.
     """
 
     def __init__(self, cfg) -> None:
@@ -59,8 +64,9 @@ class IdentityHead(EmbeddingHead):
         return self.neck(pooled, camids, norm)
 
     def pool(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C)."""
-        return self.pool_layer(features).flatten(1)
+        """(B, C, h, w) -> (B, C), float32."""
+        with full_precision(features):
+            return self.pool_layer(features.float()).flatten(1)
 
     def neck(
         self, pooled: Tensor, camids: Tensor | None = None, norm: RunningNorm | None = None
@@ -73,30 +79,34 @@ class IdentityHead(EmbeddingHead):
             if camids is None:
                 raise ValueError("GCL.CAMERA_NORM is on, but the batch has no 'camids'")
             pooled = (norm or self.camera_norm)(pooled, camids)
-        return self.bottleneck(pooled[..., None, None]).flatten(1)
+        with full_precision(pooled):
+            return self.bottleneck(pooled[..., None, None]).flatten(1)
 
     @torch.no_grad()
     def measure(self, pooled: Tensor, camids: Tensor) -> None:
-        """Take the cameras' statistics, and the neck's behind them, from all training images:
-        pooled (N, C), camids (N,). Nothing to do without camera-wise standardisation.
+        """Take the cameras' statistics, if the head standardises by camera, and the neck's from all
+        training images: pooled (N, C), camids (N,).
 
         Batch norm's own running statistics are an average over few, small P x K batches. Behind
-        standardised features that is mostly noise, of a size that moves mAP by points.
+        standardised features that is mostly noise, of a size that moves mAP by points; and those of
+        a neck that has seen nothing yet are mean 0 and deviation 1, whatever the features.
         """
-        if self.camera_norm is None:
-            return
-        self.camera_norm.fit(pooled, camids)
+        if self.camera_norm is not None:
+            self.camera_norm.fit(pooled, camids)
+            pooled = self.camera_norm(pooled, camids)
         norms = [m for m in self.bottleneck if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         mode, momenta = self.bottleneck.training, [norm.momentum for norm in norms]
         self.bottleneck.train()
         for norm in norms:  # one batch of all images replaces what was
             norm.reset_running_stats()
             norm.momentum = 1.0
-        self.bottleneck(self.camera_norm(pooled, camids)[..., None, None])
+        self.bottleneck(pooled[..., None, None])
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self.bottleneck.train(mode)
 
     def part_code(self, features: Tensor) -> Tensor:
-        """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C)."""
-        return F.adaptive_avg_pool2d(features, (self.num_parts, 1)).squeeze(3).transpose(1, 2)
+        """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C),
+        float32."""
+        code = F.adaptive_avg_pool2d(features.float(), (self.num_parts, 1))
+        return code.squeeze(3).transpose(1, 2)
