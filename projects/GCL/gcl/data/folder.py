@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 
+from gcl.photographs import SUFFIXES
 from gcl.structure.crop_keys import CropKeys, crop_keys
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Suffixes of what counts as a crop."""
 
 
 def images_in(folder: str) -> list[str]:
     """Sorted paths of the crops directly in ``folder``."""
-    return sorted(os.path.join(folder, f) for f in os.listdir(folder) if f.lower().endswith(IMAGES))
+    names = (name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES))
+    return sorted(os.path.join(folder, name) for name in names)
 
 
 def folder_keys(folder: str) -> CropKeys:
