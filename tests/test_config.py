@@ -9,6 +9,7 @@ import re
 import pytest
 import torch
 from fastreid.config import get_cfg
+from fastreid.modeling import build_model
 
 from gcl import ConfigError, add_gcl_config, check_gcl_config
 from gcl.config import (
@@ -18,8 +19,9 @@ from gcl.config import (
     check_pretraining_cfg,
     generator_size,
 )
+from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.pretraining.view_generator import get_pretraining_cfg
-from gcl.tools.command_line import merge_config
+from gcl.tools.command_line import given_keys, merge_config
 
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "projects", "GCL", "configs")
 
@@ -270,6 +272,41 @@ def test_shipped_configurations_merge_and_pass(path, tmp_path):
 def test_the_shipped_configurations_are_found():
     names = {os.path.basename(p) for p in SHIPPED}
     assert {"Base-GCL.yml", "market.yml", "msmt17.yml", "duke.yml", "pku.yml"} <= names
+
+
+ROOT = os.path.join(os.path.dirname(__file__), "..")
+BASELINES = sorted(glob.glob(os.path.join(ROOT, "configs", "*.yml")))
+
+
+@pytest.mark.parametrize(
+    "path", [*SHIPPED, *BASELINES], ids=lambda path: os.path.relpath(path, ROOT)
+)
+def test_shipped_configurations_make_a_model(path):
+    """Without memory or time for its weights, and without fetching any; its backbone puts out as
+    many channels as its heads take."""
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    cfg.merge_from_file(path)
+    cfg.merge_from_list(["MODEL.DEVICE", "meta", "MODEL.BACKBONE.PRETRAIN", False])
+    cfg.merge_from_list(["MODEL.HEADS.NUM_CLASSES", 5, "GCL.GENERATOR.WEIGHTS", ""])
+    check_toolbox_keys(cfg, given_keys(path, []))
+    with torch.device("meta"):
+        model = build_model(cfg).eval()
+        images, camids = torch.empty(2, 3, *cfg.INPUT.SIZE_TEST), torch.zeros(2, dtype=torch.long)
+        features = model({"images": images, "camids": camids})
+    assert features.shape == (2, cfg.MODEL.BACKBONE.FEAT_DIM)
+    assert type(model).__name__ == cfg.MODEL.META_ARCHITECTURE
+
+
+def test_the_baselines_are_found_and_are_the_toolbox_s():
+    names = {os.path.basename(path) for path in BASELINES}
+    assert {"Base-bagtricks.yml", "market.yml", "msmt17.yml", "cuhk03.yml", "pku.yml"} <= names
+    for path in BASELINES:
+        cfg = get_cfg()
+        cfg.merge_from_file(path)  # without a key of ours
+        assert cfg.MODEL.META_ARCHITECTURE == "Baseline"
+        # the triplet loss looks at the feature before the neck: Luo et al., section 3.5
+        assert cfg.MODEL.HEADS.NECK_FEAT == "before"
 
 
 # ---- tools/pretrain_generator.py

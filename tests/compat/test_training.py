@@ -1,9 +1,11 @@
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from fastreid import solver
@@ -176,6 +178,41 @@ def test_safe_load(tmp_path: Path) -> None:
     command = message.split("once: ")[1]
     exec("import torch\n" + command)
     Checkpointer(Model()).load(str(foreign))
+
+
+def numbers() -> list[np.generic]:
+    kinds = (np.bool_, np.float16, np.float32, np.float64, np.int32, np.int64, np.uint8)
+    return [kind(1) for kind in kinds]
+
+
+@pytest.mark.parametrize("value", numbers(), ids=lambda value: value.dtype.name)
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_numpy_numbers_are_plain_values(tmp_path: Path, value: np.generic, module: bytes) -> None:
+    """torchreid and SpCL keep their best result as one; numpy 1 and numpy 2 name it differently."""
+    path = tmp_path / "foreign.pth"
+    allowed = set(torch.serialization.get_safe_globals())
+    # the old format is no archive with checksums, so that the name can be changed in it
+    saved = {"model": Model().state_dict(), "best_mAP": value}
+    torch.save(saved, path, _use_new_zipfile_serialization=False)
+    written = re.sub(rb"numpy\._?core\.multiarray", module, path.read_bytes())
+    assert module in written
+    path.write_bytes(written)
+    loaded = Checkpointer(Model()).load(str(path))
+    assert loaded["best_mAP"] == value and loaded["best_mAP"].dtype == value.dtype
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+@pytest.mark.parametrize("value", [np.array([1, "a"], dtype=object), np.zeros(2)])
+def test_other_things_of_numpy_are_not(tmp_path: Path, value: np.ndarray) -> None:
+    torch.save({"model": Model().state_dict(), "extra": value}, tmp_path / "foreign.pth")
+    with pytest.raises(UnpicklingError, match="holds more than tensors"):
+        Checkpointer(Model()).load(str(tmp_path / "foreign.pth"))
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "notes.pth").write_text("nothing")
+    with pytest.raises(UnpicklingError, match="notes.pth is no file that torch.save wrote"):
+        Checkpointer(Model()).load(str(tmp_path / "notes.pth"))
 
 
 def test_our_own_checkpoints_load(tmp_path: Path) -> None:

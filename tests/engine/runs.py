@@ -29,6 +29,7 @@ from gcl.engine import GCLTrainer
 # isort: split
 # gcl adapts fastreid before anything imports it
 from fastreid.config import CfgNode, get_cfg
+from fastreid.data import build as toolbox_data
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.engine.train_loop import HookBase
 
@@ -107,13 +108,13 @@ def place(data: Path | str):
     """A process as a user's with OMP_NUM_THREADS=1, FASTREID_DATASETS=data and MODEL.DEVICE cpu."""
     root, threads = gcl.data.build._root, torch.get_num_threads()
     device = os.environ.get("GCL_DEVICE")
-    gcl.data.build._root = str(data)
+    gcl.data.build._root = toolbox_data._root = str(data)
     torch.set_num_threads(1)
     compat.set_device("cpu")
     try:
         yield
     finally:
-        gcl.data.build._root = root
+        gcl.data.build._root = toolbox_data._root = root
         torch.set_num_threads(threads)
         os.environ.pop("GCL_DEVICE")
         if device is not None:
@@ -271,9 +272,30 @@ def train_two(out: Path | str, data: Path | str, **changes: object) -> list[dict
     return [load(folder / "state.pth") for folder in folders]
 
 
-def _rank(out: str, rank: int, port: int, run: str, data: str, **changes: object) -> None:
+def command_two(out: Path | str, data: Path | str, argv: list[str]) -> None:
+    """:func:`command` on two gloo processes, as torchrun starts it."""
+    port = free_port()
+    folders = [Path(out, f"rank{rank}") for rank in range(2)]
+    processes = [
+        launch(_command_rank, folder, rank, port, str(data), argv)
+        for rank, folder in enumerate(folders)
+    ]
+    for process, folder in zip(processes, folders, strict=True):
+        finish(process, folder)
+
+
+def _command_rank(out: str, rank: int, port: int, data: str, argv: list[str]) -> None:
+    _as_torchrun(rank, port)
+    command(out, data, ["--num-gpus", "2", *argv])
+
+
+def _as_torchrun(rank: int, port: int) -> None:
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+
+
+def _rank(out: str, rank: int, port: int, run: str, data: str, **changes: object) -> None:
+    _as_torchrun(rank, port)
     with place(data):
         compat.launch(_train_rank, 2, args=(out, run, data, changes))
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from engine import runs
 from PIL import Image
 from toy import write_toy_dataset
@@ -110,6 +111,9 @@ def ended(out: Path, data: Path, *argv: str, config: Path = runs.CONFIG, **chang
         ({"SOLVER__IMS_PER_BATCH": 33}, ["32 training images", "SOLVER.IMS_PER_BATCH 33"]),
         ({"MODEL__DEVICE": "tpu"}, ["MODEL.DEVICE", "tpu"]),
         ({"MODEL__WEIGHTS": "/nowhere/model.pth"}, ["MODEL.WEIGHTS", "/nowhere/model.pth"]),
+        ({"MODEL__WEIGHTS": str(SCRIPT)}, [str(SCRIPT), "can not be read"]),
+        ({"SOLVER__MAX_EPOCH": 1}, ["SOLVER.MAX_EPOCH", "GCL.JOINT.EPOCHS"]),
+        ({"MODEL__HEADS__NECK_FEAT": "before"}, ["MODEL.HEADS.NECK_FEAT", "after"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -117,6 +121,21 @@ def test_a_value_that_can_not_work(data, tmp_path, changes, words):
     said = ended(tmp_path, data, **changes)
     assert said.startswith("ConfigError: ")
     assert all(word in said for word in words), said
+
+
+def test_an_evaluation_of_nothing(data, tmp_path):
+    said = ended(tmp_path, data, "--eval-only")
+    assert said.startswith("ConfigError: MODEL.WEIGHTS is empty")
+    said = ended(tmp_path, data, "--eval-only", MODEL__BACKBONE__PRETRAIN=True)
+    assert "fetches no ImageNet weights for build_osnet_backbone" in said
+
+
+def test_weights_of_another_network(data, tmp_path):
+    torch.save({"state_dict": {"module.base.conv1.weight": torch.ones(2)}}, tmp_path / "other.pth")
+    weights = {"MODEL__WEIGHTS": str(tmp_path / "other.pth")}
+    for mode in ([], ["--eval-only"]):
+        said = ended(tmp_path, data, *mode, **weights)
+        assert said.startswith(f"ConfigError: MODEL.WEIGHTS {tmp_path}/other.pth fits no weight of")
 
 
 def test_a_configuration_file_that_is_not_there(data, tmp_path):

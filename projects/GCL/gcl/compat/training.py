@@ -1,12 +1,15 @@
 """Optimizer, mixed precision, checkpoints and the ends of a run."""
 
+import codecs
+import contextlib
 import functools
 import importlib
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from .patching import replace
@@ -100,26 +103,65 @@ def bfloat16_on_cpu() -> None:
     replace(train_loop.AMPTrainer, "run_step", step_for)
 
 
+def _named(function: Callable[..., Any], module: str, name: str) -> Callable[..., Any]:
+    """The function under the name that pickles call it by."""
+
+    def alias(*args: Any) -> Any:
+        return function(*args)
+
+    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
+    return alias
+
+
+def _numpy_scalar_globals() -> list[Any]:
+    """What a pickle of a numpy number or bool calls, by numpy 1's name and by numpy 2's."""
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]
+    return [
+        _named(scalar, "numpy.core.multiarray", "scalar"),
+        _named(scalar, "numpy._core.multiarray", "scalar"),
+        _named(codecs.encode, "_codecs", "encode"),
+        np.dtype,
+        *{type(np.dtype(code)) for code in numbers},
+    ]
+
+
+@contextlib.contextmanager
+def _numpy_scalars() -> Iterator[None]:
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals(_numpy_scalar_globals())
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def safe_load() -> None:
     """Load checkpoints as tensors and plain values only, and say what to do with others.
 
     Why: a pickle runs code when it is loaded. torch >= 2.6 refuses such files by default, with a
-        page of text that offers to switch the check off; older ones load them.
+        page of text that offers to switch the check off; older ones load them. numpy numbers are
+        plain values (re-ID tools keep the best mAP as one), but torch refuses these, too.
     Symptom: `_pickle.UnpicklingError: Weights only load failed ...`; before 2.6 a FutureWarning.
     Versions: all torch.
-    Until: torch 2.6 is the oldest supported one and its text is enough.
+    Until: torch 2.6 is the oldest supported one, its text is enough, and it takes numpy numbers.
     """
 
     def tensors_only(original: Callable[..., Any]) -> Callable[..., Any]:
         def _load_file(self: Any, f: str) -> Any:
             try:
-                return torch.load(f, map_location="cpu", weights_only=True)
+                with _numpy_scalars():
+                    return torch.load(f, map_location="cpu", weights_only=True)
             except pickle.UnpicklingError as error:
+                if "Unsupported operand" in str(error):  # no such byte begins an instruction
+                    raise pickle.UnpicklingError(f"{f} is no file that torch.save wrote") from error
                 raise pickle.UnpicklingError(
                     f"{f} holds more than tensors and plain values, and loading that can run code; "
                     f"if you trust where it comes from, rewrite its weights once: "
                     f"d = torch.load({str(f)!r}, map_location='cpu', weights_only=False); "
-                    f"torch.save({{'model': d['model']}}, {str(f)!r})"
+                    f"torch.save({{k: v for k, v in d.items() if k in ('model', 'state_dict')}}, "
+                    f"{str(f)!r})"
                 ) from error
 
         return _load_file

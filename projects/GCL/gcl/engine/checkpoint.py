@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import torch
+from fastreid.engine import hooks
 from fastreid.utils.checkpoint import Checkpointer
 
 from gcl.config import ConfigError
 from gcl.modeling import MemoryBank
+
+from .initial_weights import initial_state
 
 
 class AtomicCheckpointer(Checkpointer):
     """The toolbox's checkpointer, writing beside the target and renaming: a file is whole or not
     there.
 
-    View generators share names of weights (E_str's): one of another configuration is not mixed with
-    this run's.
+    A run is resumed from its own file as it is; MODEL.WEIGHTS may be of another tool
+    (:mod:`gcl.engine.initial_weights`). View generators share names of weights (E_str's): one of
+    another configuration is not mixed with this run's.
     """
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> object:
@@ -24,10 +29,21 @@ class AtomicCheckpointer(Checkpointer):
         is left out.
 
         Raises:
-            ConfigError: a run is resumed with another view generator.
+            ConfigError: a run is resumed with another view generator, or the file can not be read,
+                or is no weights of the model.
         """
         self._resumes = checkpointables is None
         return super().load(path, checkpointables)
+
+    def _load_file(self, path: str) -> dict:
+        try:
+            checkpoint = super()._load_file(path)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConfigError(f"{path} can not be read: {reason}") from error
+        if self._resumes:
+            return checkpoint
+        return {"model": initial_state(checkpoint, self.model.state_dict(), path)}
 
     def _load_model(self, checkpoint: dict):
         ours, theirs = _generator(self.model.state_dict()), _generator(checkpoint["model"])
@@ -63,6 +79,25 @@ class AtomicCheckpointer(Checkpointer):
                 file.write(last_filename_basename)
 
         _replace(os.path.join(self.save_dir, "last_checkpoint"), write)
+
+
+def use_atomic_checkpointer(trainer, **checkpointables: object) -> None:
+    """Put an :class:`AtomicCheckpointer` in the place of a toolbox trainer's own, in its hooks too.
+
+    Args:
+        checkpointables: what it keeps beside the toolbox's, by name.
+    """
+    old = trainer.checkpointer
+    new = AtomicCheckpointer(
+        old.model, old.save_dir, save_to_disk=old.save_to_disk, **old.checkpointables
+    )
+    new.checkpointables |= checkpointables
+    if trainer.grad_scaler is not None:
+        new.checkpointables["grad_scaler"] = trainer.grad_scaler
+    for hook in trainer._hooks:
+        if isinstance(hook, hooks.PeriodicCheckpointer):
+            hook.checkpointer = new
+    trainer.checkpointer = new
 
 
 class BankState:

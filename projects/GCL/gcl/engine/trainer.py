@@ -12,7 +12,7 @@ from gcl.config import ConfigError
 from gcl.data.build import TrainingSet, build_test_loader, seed_of
 from gcl.modeling import GCL
 
-from .checkpoint import AtomicCheckpointer, BankState, TrainingState
+from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
 from .hooks import (
     EpochWriter,
     LoaderHook,
@@ -23,6 +23,7 @@ from .hooks import (
     ReadinessHook,
     SheetHook,
 )
+from .initial_weights import without_imagenet
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
@@ -88,20 +89,7 @@ class GCLTrainer(DefaultTrainer):
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))
-        self.checkpointer = self._build_checkpointer()
-
-    def _build_checkpointer(self) -> AtomicCheckpointer:
-        old = self.checkpointer
-        new = AtomicCheckpointer(
-            old.model, old.save_dir, save_to_disk=old.save_to_disk, **old.checkpointables
-        )
-        new.checkpointables |= {"bank": BankState(self.gcl.bank), "training_state": self.state}
-        if self.grad_scaler is not None:
-            new.checkpointables["grad_scaler"] = self.grad_scaler
-        for hook in self._hooks:
-            if isinstance(hook, hooks.PeriodicCheckpointer):
-                hook.checkpointer = new
-        return new
+        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
 
     @property
     def gcl(self) -> GCL:
@@ -113,6 +101,10 @@ class GCLTrainer(DefaultTrainer):
         self._trainer.data_loader.shutdown()
         self._trainer.data_loader = loader
         self._trainer._data_loader_iter = iter(loader)
+
+    @classmethod
+    def build_model(cls, cfg):
+        return super().build_model(without_imagenet(cfg))
 
     def build_train_loader(self, cfg) -> _NoBatches:
         return _NoBatches(self.train_set.dataset("contrast"))

@@ -1,14 +1,16 @@
 """Runs side by side: a table of their last evaluation, their curves, their last sheet.
 
 A run is a folder that tools/train_net.py wrote: ``metrics.json`` of a training,
-``evaluation.json`` of an ``--eval-only``, ``views/``.
+``evaluation.json`` of an ``--eval-only``, ``views/``. Runs that differ in the SEED alone share a
+name.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -31,55 +33,74 @@ class RunError(ValueError):
 
 
 def read_metrics(folder: str) -> list[dict[str, float]]:
-    """Lines of the run's ``metrics.json``; where there is none, that of ``evaluation.json``.
+    """Lines of the run's ``metrics.json``; where that has no evaluation, of ``evaluation.json``.
 
     Raises:
-        RunError: the folder has neither, or no evaluation in them.
+        RunError: the folder has no evaluation in either.
     """
-    lines = []
     for name in ("metrics.json", "evaluation.json"):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with open(path) as file:
                 lines = [json.loads(line) for line in file]
-            break
-    if not any("mAP" in line for line in lines):
-        raise RunError(
-            f"{folder} holds no evaluation (metrics.json of a training or evaluation.json of an"
-            " --eval-only): let the run come to its end first."
-        )
-    return lines
+            if any("mAP" in line for line in lines):
+                return lines
+    raise RunError(
+        f"{folder} holds no evaluation (metrics.json of a training or evaluation.json of an"
+        " --eval-only): let the run come to its end first."
+    )
 
 
-def table(runs: Mapping[str, str]) -> str:
+def table(runs: Mapping[str, Sequence[str]]) -> str:
     """The LAST evaluation of each run, not the best: that one would be chosen on the test set.
 
+    Several runs of a name are their mean and, in brackets, their sample standard deviation.
+
     Args:
-        runs: name -> folder.
+        runs: name -> folders.
 
     Raises:
         RunError: see :func:`read_metrics`.
     """
     rows = []
-    for name, folder in runs.items():
-        last = [line for line in read_metrics(folder) if "mAP" in line][-1]
-        rows.append([name, *(last.get(measure) for measure in MEASURES)])
-    return tabulate(rows, headers=("", *MEASURES), floatfmt=".1f", tablefmt="github")
+    for name, folders in runs.items():
+        last = [[x for x in read_metrics(folder) if "mAP" in x][-1] for folder in folders]
+        rows.append([name, *(_summary([x.get(key) for x in last]) for key in MEASURES)])
+    return tabulate(
+        rows,
+        headers=("", *MEASURES),
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=("left", *["right"] * len(MEASURES)),
+    )
 
 
-def curves(runs: Mapping[str, str], path: str) -> None:
-    """Draw the :data:`PANELS` over training steps into ``path`` (PNG)."""
-    metrics = {name: read_metrics(folder) for name, folder in runs.items()}
-    panels = [p for p in PANELS if any(len(_series(m, p[0])) > 1 for m in metrics.values())]
+def _summary(values: Sequence[float | None]) -> str:
+    """"" when one is not there."""
+    if None in values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{mean(values):.1f} ({stdev(values):.1f})"
+
+
+def curves(runs: Mapping[str, Sequence[str]], path: str) -> None:
+    """Draw the :data:`PANELS` over training steps into ``path`` (PNG); runs of a name in one
+    colour."""
+    metrics = {name: [read_metrics(f) for f in folders] for name, folders in runs.items()}
+    everything = [lines for several in metrics.values() for lines in several]
+    panels = [p for p in PANELS if any(len(_series(m, p[0])) > 1 for m in everything)]
     figure = Figure(figsize=(4 * max(len(panels), 1), 3), layout="constrained", dpi=80)
     for place, (key, title) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
-        for number, (name, lines) in enumerate(metrics.items()):
-            series = _series(lines, key)
-            if len(series) > 1:
-                axes.plot(*zip(*series, strict=True), "o-", ms=3, color=f"C{number}", label=name)
-            elif series:  # an evaluation alone: a level to compare with
-                axes.axhline(series[0][1], ls=":", color=f"C{number}", label=name)
+        for number, (name, several) in enumerate(metrics.items()):
+            for run, lines in enumerate(several):
+                series = _series(lines, key)
+                style = {"color": f"C{number}", "label": None if run else name}
+                if len(series) > 1:
+                    axes.plot(*zip(*series, strict=True), "o-", ms=3, **style)
+                elif series:  # an evaluation alone: a level to compare with
+                    axes.axhline(series[0][1], ls=":", **style)
         axes.set(title=title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.legend(fontsize=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import yaml
 from fastreid.config import CfgNode, get_cfg
@@ -42,6 +42,20 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
         raise ConfigError(
             f"{error} (--config-file {path}, or the KEY VALUE pairs behind it)"
         ) from error
+
+
+def given_keys(path: str, pairs: Sequence[str]) -> set[str]:
+    """Keys that a file, with what it is based on, and KEY VALUE pairs set: ``MODEL.WEIGHTS``."""
+
+    def leaves(node: dict, start: str) -> Iterator[str]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{start}{key}.")
+            else:
+                yield f"{start}{key}"
+
+    tree = CfgNode.load_yaml_with_base(path) if path else {}
+    return {*leaves(tree, ""), *pairs[::2]}
 
 
 def sentence(error: Exception) -> str:

@@ -12,16 +12,18 @@ import sys
 
 from fastreid.engine import default_argument_parser, default_setup
 from fastreid.utils import comm
-from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine import trainer_of
+from gcl.engine.checkpoint import AtomicCheckpointer
 from gcl.engine.hooks import NoClusterError
+from gcl.engine.initial_weights import check_evaluated_weights
+from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
-from .command_line import read_config, sentence
+from .command_line import given_keys, read_config, sentence
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
@@ -31,6 +33,10 @@ def load_config(args):
     """The configuration of the command line, checked and frozen."""
     cfg = read_config(args.config_file, args.opts)
     check_gcl_config(cfg, training=not args.eval_only)
+    if args.eval_only:
+        check_evaluated_weights(cfg)
+    else:
+        check_toolbox_keys(cfg, given_keys(args.config_file, args.opts))
     cfg.freeze()
     return cfg
 
@@ -44,7 +50,7 @@ def run(args):
         cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
         cfg.freeze()
         model = trainer_of(cfg).build_model(cfg)
-        Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+        AtomicCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
         results = trainer_of(cfg).test(cfg, model)
         if comm.is_main_process():
             with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
