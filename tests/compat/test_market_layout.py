@@ -152,12 +152,17 @@ def test_it_is_said_once(tmp_path, warnings) -> None:
     assert len(warnings()) == 1
 
 
-@pytest.mark.parametrize(("files", "words"), [(["frame1.jpg"], "frame1.jpg is no such"), ([], "")])
-def test_no_crop_to_train_on_is_a_sentence_with_the_rule(tmp_path, files, words) -> None:
-    data = read(write(tmp_path, bounding_box_train=files))
-    with pytest.raises(ValueError, match="bounding_box_train has no crop named <pers") as error:
-        data.train  # noqa: B018
-    assert words in str(error.value) and "\n" not in str(error.value)
+def test_no_name_to_train_on_is_a_sentence_with_a_file_and_the_rule(tmp_path: Path) -> None:
+    root = write(tmp_path, bounding_box_train=["frame2.jpg", "frame1.jpg"])
+    words = r"^none of the 2 crops in .*box_train.* frame1.jpg, is named <person>_c<camera>"
+    with pytest.raises(ValueError, match=words) as error:
+        read(root)
+    assert "\n" not in str(error.value)
+
+
+def test_who_only_tests_needs_no_training_images(tmp_path: Path) -> None:
+    data = read(write(tmp_path, bounding_box_train=[]))
+    assert data.train == [] and len(data.query) == 1
 
 
 @pytest.mark.parametrize("name", FOLDERS)

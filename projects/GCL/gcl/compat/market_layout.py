@@ -96,13 +96,15 @@ def process_dir(self: Any, dir_path: str, is_train: bool = True) -> list[tuple]:
     person and camera are strings that begin with the data set's name, as the toolbox has them.
 
     Raises:
-        ValueError: no crop to train on; the message names a file and the rule.
+        ValueError: not one of the crops to train on has such a name; the message has an example.
     """
     listing = list_crops(dir_path)
     _report(dir_path, listing)
-    if is_train and not listing.crops:
-        example = f" ({listing.unnamed[0]} is no such name)" if listing.unnamed else ""
-        raise ValueError(f"{dir_path} has no crop named {RULE}{example}")
+    if is_train and listing.unnamed and not listing.crops:
+        raise ValueError(
+            f"none of the {len(listing.unnamed)} crops in {dir_path}, the first"
+            f" {listing.unnamed[0]}, is named {RULE}"
+        )
     first = _first_camera(self)
     items = [(path, person, camera - first) for path, person, camera in listing.crops]
     if is_train:

@@ -149,25 +149,28 @@ def phase_batch_size(cfg, phase: str) -> int:
     return (cfg.SOLVER if phase == "joint" else cfg.GCL[phase.upper()]).IMS_PER_BATCH
 
 
-def load_dataset(
-    name: str, splits: Sequence[str] = ("train",), key: str = "DATASETS.NAMES", **kwargs
-):
+def check_name(name: str, key: str) -> None:
+    """Raises ConfigError where nobody has registered a data set of that name."""
+    try:
+        DATASET_REGISTRY.get(name)
+    except KeyError as error:
+        raise ConfigError(f"{key}: the toolbox knows no data set {name!r}.") from error
+
+
+def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAMES", **kwargs):
     """A registered toolbox data set.
 
     Args:
-        splits: which of train, query and gallery to list: many data sets look for files only then.
+        splits: of query and gallery, which to list now: some data sets look for files only then.
         key: of the configuration, where the name is from.
         kwargs: of the data set's class.
 
     Raises:
         ConfigError: no such data set, or its files are not there; the message names the folder.
     """
+    check_name(name, key)
     try:
-        factory = DATASET_REGISTRY.get(name)
-    except KeyError as error:
-        raise ConfigError(f"{key}: the toolbox knows no data set {name!r}.") from error
-    try:
-        dataset = factory(root=_root, **kwargs)
+        dataset = DATASET_REGISTRY.get(name)(root=_root, **kwargs)
         for split in splits:
             getattr(dataset, split)
     except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:

@@ -127,15 +127,18 @@ class TrainingState:
 
     Attributes:
         seed: of the run; every epoch's random state follows from it and the epoch's number.
+        evaluated: False in a checkpoint that was written before the evaluation of its epoch.
     """
 
     def __init__(self, seed: int, fixed_seed: bool) -> None:
         self.seed, self.fixed_seed = seed, fixed_seed
+        self.evaluated = True
 
     def state_dict(self) -> dict:
-        return {"seed": self.seed}
+        return {"seed": self.seed, "evaluated": self.evaluated}
 
     def load_state_dict(self, state: dict) -> None:
+        self.evaluated = state.get("evaluated", True)
         if not self.fixed_seed:  # SEED of the configuration wins
             self.seed = state["seed"]
 
