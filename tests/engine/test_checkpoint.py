@@ -57,6 +57,13 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_as_it_was(
     assert runs.load(tmp_path / "model.pth")["epoch"] == 3
 
 
+def test_the_best_checkpoint_is_not_what_a_run_goes_on_from(checkpointer, tmp_path):
+    checkpointer.save("model_0001", epoch=1)
+    checkpointer.save("model_best", last=False, epoch=2)
+    assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
+    assert runs.load(tmp_path / "model_best.pth")["epoch"] == 2
+
+
 def test_only_the_main_process_writes(tmp_path):
     AtomicCheckpointer(nn.Linear(2, 2), str(tmp_path), save_to_disk=False).save("model")
     AtomicCheckpointer(nn.Linear(2, 2), "").save("model")

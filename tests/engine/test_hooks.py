@@ -382,7 +382,7 @@ def test_checkpoints_at_the_end_of_each_phase_and_by_the_period(trainer, period,
             assert written == []
             continue
         better = metrics[trainer.epoch] > best
-        assert written == [("model_best", state)] * better + [(name, state)]
+        assert written == [("model_best", state | {"last": False})] * better + [(name, state)]
         best = max(best, metrics[trainer.epoch])
         written.clear()
         hook.save_untested(trainer.epoch)

@@ -62,7 +62,12 @@ class AtomicCheckpointer(Checkpointer):
             }
         return super()._load_model(checkpoint)
 
-    def save(self, name: str, **kwargs) -> None:
+    def save(self, name: str, *, last: bool = True, **kwargs) -> None:
+        """As the toolbox does.
+
+        Args:
+            last: a run is resumed from it, and from no earlier one.
+        """
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict()}
@@ -71,7 +76,8 @@ class AtomicCheckpointer(Checkpointer):
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
         _replace(path, lambda temporary: torch.save(data, temporary))
-        self.tag_last_checkpoint(os.path.basename(path))
+        if last:
+            self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         def write(temporary: str) -> None:

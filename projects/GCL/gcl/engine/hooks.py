@@ -256,7 +256,8 @@ class PhaseCheckpointer(PeriodicCheckpointer):
             return
         if metric > self.best_metric:
             self.best_metric = metric
-            self.checkpointer.save("model_best", epoch=epoch, metric=metric)
+            # after a kill here the evaluation is made up, and this file is written again
+            self.checkpointer.save("model_best", last=False, epoch=epoch, metric=metric)
         self.checkpointer.save(self._name(epoch), epoch=epoch, metric=metric)
 
     def save_untested(self, epoch: int) -> None:
