@@ -12,6 +12,8 @@ from fastreid.utils import comm
 from gcl.config import ConfigError
 from gcl.data.build import build_test_loader, check_name, load_test_set
 
+from .foreign_cameras import test_cameras
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,8 +34,7 @@ class TestedTrainer:
     def test(cls, cfg, model) -> dict:
         """Results by name, or of the one set alone, as the toolbox returns them; {} for a set
         without a result. On the main process; {} on the others."""
-        results, _ = test_all(cls, cfg, model)
-        return next(iter(results.values())) if len(results) == 1 else results
+        return as_toolbox(test_all(cls, cfg, model)[0])
 
 
 def test_all(trainer, cfg, model) -> tuple[OrderedDict, dict[str, str]]:
@@ -62,13 +63,20 @@ def test_all(trainer, cfg, model) -> tuple[OrderedDict, dict[str, str]]:
 test_all.__test__ = False
 
 
+def as_toolbox(results: dict) -> dict:
+    """Results by name, or of the one set alone."""
+    return next(iter(results.values())) if len(results) == 1 else results
+
+
 def _test_one(trainer, cfg, model, name: str) -> tuple[dict, str]:
     """Results of one set, and why there are none. All ranks go through the same collectives: one
     that could not read a crop would leave the others waiting."""
     problem, evaluator, training = "", None, model.training
     try:
         loader, evaluator = trainer.build_evaluator(cfg, name)
-        inference_on_dataset(model, loader, _Collect(evaluator), flip_test=cfg.TEST.FLIP.ENABLED)
+        model.eval()
+        with test_cameras(cfg, model, name, loader):
+            inference_on_dataset(model, loader, _Collect(evaluator), cfg.TEST.FLIP.ENABLED)
     except Exception as error:  # noqa: BLE001  whatever it is, training is worth more
         problem = _reason(error)
     finally:

@@ -105,16 +105,25 @@ class RunningNorm(nn.Module):
         self._add(x, group)
 
     def forward(self, x: Tensor, group: Tensor | None = None) -> Tensor:
-        """x (B, D), group (B,) -> (B, D); as it is before anything was measured."""
-        row = self._rows(x, group)
-        row = torch.where(
-            self.count[row, 0] > 1.5, row, torch.zeros_like(row)
-        )  # no deviation of one
+        """x (B, D), group (B,) -> (B, D); as it is before anything was measured.
+
+        Without groups no size depends on B: exporters make a graph for any batch of it.
+        """
+        if group is None:
+            row = slice(0, 1)
+        else:
+            row = torch.where(self.knows(group), self._rows(x, group), 0)
         count = self.count[row]
         mean = self.sum[row] / count.clamp(min=1)
         variance = (self.square[row] / count.clamp(min=1) - mean.square()).clamp(min=0)
         deviation = torch.where(count > 1.5, variance.sqrt() + self.eps, torch.ones_like(count))
         return (x - mean) / deviation
+
+    def knows(self, group: Tensor) -> Tensor:
+        """(B,) -> (B,) bool: which groups have statistics of their own. One vector has no
+        deviation."""
+        row = self._rows(group, group)
+        return (row > 0) & (self.count[row, 0] > 1.5)
 
     @property
     def _statistics(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,7 +132,7 @@ class RunningNorm(nn.Module):
     def _rows(self, x: Tensor, group: Tensor | None) -> Tensor:
         if group is None:
             return torch.zeros(len(x), dtype=torch.long, device=x.device)
-        row = group.to(x.device) + 1
+        row = group.to(self.count.device) + 1
         return torch.where((row > 0) & (row < len(self.count)), row, torch.zeros_like(row))
 
     def _add(self, x: Tensor, group: Tensor | None) -> None:
