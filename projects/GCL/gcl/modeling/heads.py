@@ -86,8 +86,9 @@ class IdentityHead(EmbeddingHead):
             self._test_norm = None
 
     def _warn_of_unknown(self, camids: Tensor | None) -> None:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return  # a graph can not depend on what is in a batch
+        graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if graph or self.camera_norm.count.is_meta:
+            return  # what is in a batch can not be known
         if camids is None:
             _warn_once("a batch has no camids")
         elif not self.camera_norm.knows(camids).all():
