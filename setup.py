@@ -5,7 +5,29 @@ current torch. Install it with `pip install --no-deps fastreid==1.4.0`; what it 
 listed here.
 """
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+SMPLX = "smplx>=0.1.28"
+
+
+class BuildPackage(build_py):
+    """The package and, in it, the configurations at the paths that they have here, so that
+    ``--config-file projects/GCL/configs/pku.yml`` means the same without a checkout
+    (gcl/tools/command_line.py)."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:  # the checkout itself is what is imported
+            return
+        for folder in ("configs", "projects/GCL/configs"):
+            for file in sorted(Path(folder).rglob("*.yml")):
+                copy = Path(self.build_lib, "gcl/shipped", file)
+                self.mkpath(str(copy.parent))
+                self.copy_file(str(file), str(copy))
+
 
 setup(
     name="fastreid-gcl",
@@ -16,6 +38,7 @@ setup(
     package_dir={"": "projects/GCL"},
     packages=find_packages("projects/GCL", include=["gcl", "gcl.*"]),
     package_data={"gcl.modeling": ["weights/*"], "gcl.structure.estimate": ["weights/*"]},
+    cmdclass={"build_py": BuildPackage},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
@@ -43,8 +66,15 @@ setup(
         "trimesh>=4",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "setuptools>=70.1",  # a test builds the wheel, offline
+            SMPLX,
+        ],
         # for holders of an SMPL model file, which is licensed apart (non-commercial)
-        "smpl": ["smplx>=0.1.28"],
+        "smpl": [SMPLX],
     },
 )

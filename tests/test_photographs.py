@@ -50,6 +50,11 @@ def test_every_kind_of_file_is_the_same_rgb(tmp_path, kind):
     assert photograph_size(path) == (HEIGHT, WIDTH)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_costs_no_decoding(tmp_path, no_pixels, kind):
+    assert photograph_size(write_photograph(tmp_path, kind)[0]) == (HEIGHT, WIDTH)
+
+
 def test_a_cmyk_jpeg_has_its_colours(tmp_path):
     smooth(60, 25).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     seen = np.asarray(read_photograph(tmp_path / "a.jpg"), float)

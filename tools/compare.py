@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""python -m gcl.tools.compare"""
+"""Compare runs: their last evaluations as a table, their curves and generated views as PNG.
+
+The same as ``python -m gcl.tools.compare``, which runs from any folder.
+"""
 
 from gcl.tools.compare import main
 

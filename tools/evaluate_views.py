@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""python -m gcl.tools.evaluate_views"""
+"""Judge generated views by photographs of the same person from the side that they show.
+
+The same as ``python -m gcl.tools.evaluate_views``, which runs from any folder.
+"""
 
 from gcl.tools.evaluate_views import main
 

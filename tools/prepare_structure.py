@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""python -m gcl.tools.prepare_structure"""
+"""Make or check the structure images of a data set.
+
+The same as ``python -m gcl.tools.prepare_structure``, which runs from any folder.
+"""
 
 from gcl.tools.prepare_structure import main
 

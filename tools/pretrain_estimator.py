@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""python -m gcl.tools.pretrain_estimator"""
+"""Train the estimator crop -> body that tools/prepare_structure.py uses by default.
+
+The same as ``python -m gcl.tools.pretrain_estimator``, which runs from any folder.
+"""
 
 from gcl.tools.pretrain_estimator import main
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""python -m gcl.tools.pretrain_generator"""
+"""Pre-train a view generator on drawn people, for GCL.GENERATOR.WEIGHTS.
+
+The same as ``python -m gcl.tools.pretrain_generator``, which runs from any folder.
+"""
 
 from gcl.tools.pretrain_generator import main
 

@@ -67,6 +67,7 @@ OPTIONS: dict[str, object] = {
     "GCL.LABELS.MIN_SAMPLES": 2,
     "GCL.LABELS.EPS": 0.6,
     "SOLVER.IMS_PER_BATCH": 4,
+    "SOLVER.BASE_LR": 1e-4,  # at the usual rate a random OSNet blows up within three steps
     "SOLVER.STEPS": [1],
     "SOLVER.CHECKPOINT_PERIOD": 1,
     "TEST.EVAL_PERIOD": 0,

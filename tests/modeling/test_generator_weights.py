@@ -240,7 +240,6 @@ def test_layers_that_there_are_not_are_named_with_the_choices(make, name, prefix
     assert {parameter.split(".")[0] for parameter, _ in every} == {*choices}
 
 
-@pytest.mark.skipif(not PACKAGED.exists(), reason="no weights are packaged yet")
 def test_the_packaged_weights_fit_what_they_are_for(caplog):
     assert os.path.getsize(PACKAGED) < 25e6
     cfg = get_cfg()

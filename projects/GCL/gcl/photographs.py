@@ -113,7 +113,9 @@ def _reason(error: Exception) -> str:
 def _check(image: Image.Image, path: Path) -> None:
     """All of it holds for a picture on its side, too."""
     width, height = image.size
-    if width * height > MOST:  # Pillow's own check may be switched off, or warn only
+    # Pillow's own check may be switched off, or warn only. Its warning is not caught: that would
+    # make Python forget which warnings it has shown, at every crop.
+    if width * height > MOST:
         why = f"more than {MOST} pixels"
     elif min(width, height) < SMALLEST:
         why = f"a side of less than {SMALLEST} pixels"

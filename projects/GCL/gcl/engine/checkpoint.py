@@ -11,6 +11,7 @@ from fastreid.utils.checkpoint import Checkpointer
 
 from gcl.config import ConfigError
 from gcl.modeling import MemoryBank
+from gcl.modeling.encoder_weights import read_weights, weights_file
 
 from .initial_weights import initial_state
 
@@ -20,8 +21,8 @@ class AtomicCheckpointer(Checkpointer):
     there.
 
     A run is resumed from its own file as it is; MODEL.WEIGHTS may be of another tool
-    (:mod:`gcl.engine.initial_weights`). View generators share names of weights (E_str's): one of
-    another configuration is not mixed with this run's.
+    (:mod:`gcl.engine.initial_weights`), or of ``tools/pretrain_encoder.py``. View generators share
+    names of weights (E_str's): one of another configuration is not mixed with this run's.
     """
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> object:
@@ -33,11 +34,14 @@ class AtomicCheckpointer(Checkpointer):
                 or is no weights of the model.
         """
         self._resumes = checkpointables is None
-        return super().load(path, checkpointables)
+        return super().load(weights_file(path), checkpointables)
 
     def _load_file(self, path: str) -> dict:
         try:
-            checkpoint = super()._load_file(path)
+            if path.endswith(".safetensors"):
+                checkpoint = read_weights(path)[0]
+            else:
+                checkpoint = super()._load_file(path)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ConfigError(f"{path} can not be read: {reason}") from error

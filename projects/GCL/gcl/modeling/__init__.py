@@ -3,6 +3,7 @@
 from .attention_generator import AttentionViewGenerator
 from .backbones import EfficientNetLite0, build_efficientnet_lite0_backbone
 from .discriminator import MultiScaleDiscriminator
+from .encoder_weights import packaged_encoder
 from .generator import StructureEncoder, ViewGenerator
 from .heads import IdentityHead
 from .layers import RunningNorm
@@ -20,4 +21,5 @@ __all__ = [
     "StructureEncoder",
     "ViewGenerator",
     "build_efficientnet_lite0_backbone",
+    "packaged_encoder",
 ]

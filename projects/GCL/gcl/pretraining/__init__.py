@@ -1,1 +1,2 @@
-"""Making the weights that come with the package: the view generator and the structure estimator."""
+"""Making the weights that come with the package: the encoder, the view generator and the structure
+estimator."""

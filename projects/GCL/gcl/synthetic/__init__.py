@@ -3,7 +3,7 @@
 Identities (identity), bodies in clothes (anatomy, rings, garments, figure), their colours (cloth),
 places and cameras (places, things, noise, cameras), pictures (draw), sets of them (plan, files,
 dataset), and what their crops would show from other sides (truth). Networks learn from people that
-are in no set (examples, turns, kept in shards). Importing registers the data set
+are in no set (examples, turns, people, kept in shards). Importing registers the data set
 ``SyntheticPedestrians``.
 """
 

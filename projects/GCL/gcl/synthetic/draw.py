@@ -94,6 +94,15 @@ def structures(
     return pictures.reshape(len(scenes), len(turns), *size)
 
 
+def boxes(scenes: Sequence[Scene], size: tuple[int, int], figure: Figure) -> np.ndarray:
+    """(B, 4) float32 left, top, right and bottom of the bare bodies, in pixels of
+    :func:`photographs` of that size; parts that are outside count."""
+    yaw = torch.tensor([scene.moment.yaw for scene in scenes])
+    projection = Projection(about_pelvis(figure.vertices, yaw), scenes, size)
+    body = projection(about_pelvis(figure.body, yaw))[..., :2]
+    return torch.cat((body.amin(1), body.amax(1)), 1).numpy()
+
+
 def _colours(
     tailor: Tailor, scenes: Sequence[Scene], figure: Figure, fragments: Fragments, yaw: Tensor
 ) -> Tensor:

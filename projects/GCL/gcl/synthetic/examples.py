@@ -8,27 +8,23 @@ Shapes: `N` examples, H x W canvas, `P` parts of a pose.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from gcl.structure.body import PHENOTYPES
 
 from .cameras import draw_camera
-from .draw import dress, photographs
+from .draw import boxes, dress, photographs
 from .figure import Tailor
 from .identity import draw_identity
-from .projection import Projection, about_pelvis
 from .scene import Scene, draw_moment, poses
 from .shards import read_shards, write_shards
 
 SIZE = (160, 96)
 """Of the canvas; a person is about two thirds as high."""
 SHARD = 480
-_ZOOM = 0.8
 
 
 class Examples(NamedTuple):
@@ -86,23 +82,16 @@ def draw_examples(tailor: Tailor, seed: int, indices: Sequence[int]) -> Examples
     scenes = [_scene(np.random.default_rng((seed, index))) for index in indices]
     figure = dress(tailor, scenes)
     pictures = photographs(tailor, scenes, SIZE, figure)
-    yaw = torch.tensor([scene.moment.yaw for scene in scenes])
-    projection = Projection(about_pelvis(figure.vertices, yaw), scenes, SIZE)
-    body = projection(about_pelvis(figure.body, yaw))[..., :2]
     return Examples(
         pictures.crops,
         (pictures.masks * 255).round().astype(np.uint8),
-        yaw.numpy(),
+        np.array([scene.moment.yaw for scene in scenes], np.float32),
         poses(scenes).rotations.numpy(),
         np.array([[s.person.phenotype[n] for n in PHENOTYPES] for s in scenes], np.float32),
-        torch.cat((body.amin(1), body.amax(1)), 1).numpy(),
+        boxes(scenes, SIZE, figure),
     )
 
 
 def _scene(rng: np.random.Generator) -> Scene:
     camera, person = draw_camera(rng), draw_identity(rng)
-    moment = draw_moment(rng, camera, rng.uniform(0, 360))
-    # sharp and in the middle: training blurs and cuts in many ways, and again in every epoch
-    camera = dataclasses.replace(camera, rows=2 * camera.rows)
-    moment = dataclasses.replace(moment, zoom=_ZOOM, widen=1.0, left=0.0, down=0.0)
-    return Scene(person, camera, moment)
+    return Scene(person, camera, draw_moment(rng, camera, rng.uniform(0, 360))).uncut()

@@ -16,6 +16,9 @@ from .identity import Identity
 AIM = 0.9
 """Metres above the ground of what a camera that looks at a person has in the middle."""
 
+_ROOM = 0.8
+"""Of a picture with room round the person, the share of a well-cut box's size that is theirs."""
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -68,6 +71,13 @@ class Scene:
     def turned(self, yaw: float) -> Scene:
         """The same with the person turned by ``yaw`` degrees."""
         return replace(self, moment=replace(self.moment, yaw=(self.moment.yaw + yaw) % 360))
+
+    def uncut(self) -> Scene:
+        """The same with the person sharp, in the middle and with room on all sides: for training
+        that blurs in many ways and cuts boxes of its own, again in every epoch."""
+        camera = replace(self.camera, rows=2 * self.camera.rows)
+        moment = replace(self.moment, zoom=_ROOM, widen=1.0, left=0.0, down=0.0)
+        return replace(self, camera=camera, moment=moment)
 
     def pose(self) -> Pose:
         """The pose of the person, (1, ...)."""

@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import yaml
 from fastreid.config import CfgNode, get_cfg
 
 from gcl.config import ConfigError, add_gcl_config
+from gcl.modeling.encoder_weights import weights_file
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def find_config(path: str) -> str:
+    """The file that ``--config-file`` means, from any folder.
+
+    Args:
+        path: of the user's file or, where there is none, of one of ours as it is in the repository:
+            projects/GCL/configs/market.yml, configs/market.yml. "": no file.
+
+    Raises:
+        ConfigError: there is no such file in either place.
+    """
+    if not path or os.path.isfile(path):
+        return path
+    # a wheel has them inside the package (setup.py); a checkout, where they are
+    shipped = PACKAGE / "shipped"
+    ours = shipped if shipped.is_dir() else PACKAGE.parents[2]
+    if (ours / path).is_file():
+        return str(ours / path)
+    files = (f for top in ("configs", "projects/GCL/configs") for f in (ours / top).rglob("*.yml"))
+    names = ", ".join(sorted(file.relative_to(ours).as_posix() for file in files))
+    raise ConfigError(f"--config-file {path} is not a file. The package brings {names}.")
 
 
 def read_config(path: str, pairs: Sequence[str]) -> CfgNode:
@@ -20,7 +46,7 @@ def read_config(path: str, pairs: Sequence[str]) -> CfgNode:
     cfg = get_cfg()
     add_gcl_config(cfg)
     merge_config(cfg, path, pairs)
-    if cfg.MODEL.WEIGHTS and not os.path.isfile(cfg.MODEL.WEIGHTS):
+    if cfg.MODEL.WEIGHTS and not os.path.isfile(weights_file(cfg.MODEL.WEIGHTS)):
         raise ConfigError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not a file.")
     return cfg
 

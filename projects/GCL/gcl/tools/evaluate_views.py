@@ -28,7 +28,7 @@ from gcl.evaluation.views import Judge, drawing, measure
 from gcl.modeling.imagenet import ImageNet
 from gcl.structure.geometry import GeometryError
 
-from .command_line import read_config, sentence
+from .command_line import find_config, read_config, sentence
 from .open_estimator import load_estimator
 from .orientation_arguments import add_orientation_arguments
 
@@ -78,7 +78,7 @@ def checkpoints(weights: str, others: list[str]) -> dict[str, str]:
 
 
 def run(args: argparse.Namespace) -> None:
-    cfg = read_config(args.config_file, args.opts)
+    cfg = read_config(find_config(args.config_file), args.opts)
     check_gcl_config(cfg, training=False)
     cfg.freeze()
     compat.set_device(cfg.MODEL.DEVICE)

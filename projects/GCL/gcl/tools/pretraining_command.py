@@ -12,7 +12,7 @@ from fastreid.utils.logger import setup_logger
 
 from gcl.config import ConfigError
 
-from .command_line import sentence
+from .command_line import find_config, sentence
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
     args = parser.parse_args()
     try:
-        cfg = load(args.config_file, args.opts)
+        cfg = load(find_config(args.config_file), args.opts)
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         setup_logger(cfg.OUTPUT_DIR)
         setup_logger(cfg.OUTPUT_DIR, name="gcl")

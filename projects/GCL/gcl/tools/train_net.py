@@ -24,7 +24,7 @@ from gcl.engine.testing import as_toolbox, test_all
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
-from .command_line import given_keys, read_config, sentence
+from .command_line import find_config, given_keys, read_config, sentence
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
@@ -79,6 +79,7 @@ def run_process(args):
 def main() -> None:
     arguments = default_argument_parser().parse_args()
     try:
+        arguments.config_file = find_config(arguments.config_file)  # the toolbox opens it, too
         config = load_config(arguments)
         try:
             compat.set_device(config.MODEL.DEVICE)

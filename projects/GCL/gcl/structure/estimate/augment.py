@@ -100,8 +100,8 @@ def photometric(crops: Tensor) -> Tensor:
     # a resolution for each quarter of the batch: one call for all of them
     for scale, part in zip((0.35, 0.55, 0.8, 1.0), order.chunk(4), strict=False):
         crops[part] = _sensor(crops[part], scale * _one(0.85, 1.15) if scale < 1 else 1.0)
-    moving = _column(torch.rand(batch) < 0.15)
-    crops = torch.where(moving, F.avg_pool2d(_padded(crops, 2, 0), (1, 5), 1), crops)
+    moving = torch.rand(batch) < 0.15
+    crops[moving] = F.avg_pool2d(_padded(crops[moving], 2, 0), (1, 5), 1)
     crops = crops.clamp(0, 1) * 255
     for i in (torch.rand(batch) < 0.3).nonzero()[:, 0].tolist():  # 1 % of a step's time
         crops[i] = _compress(crops[i])

@@ -1,0 +1,54 @@
+"""Which file --config-file means: the user's, else ours by its path in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gcl import ConfigError
+from gcl.tools import command_line
+from gcl.tools.command_line import find_config
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """The current folder: an empty one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["configs/pku.yml", "projects/GCL/configs/pku.yml"])
+def test_ours_from_any_folder(name):
+    assert Path(find_config(name)).samefile(REPOSITORY / name)
+
+
+def test_the_user_s_own_file_comes_first(folder):
+    own = folder / "configs/pku.yml"
+    own.parent.mkdir()
+    own.touch()
+    assert find_config("configs/pku.yml") == "configs/pku.yml"
+    assert find_config(str(own)) == str(own)
+    assert find_config("") == ""
+
+
+@pytest.mark.parametrize("name", ["configs/nobody.yml", "/nowhere/pku.yml", "configs"])
+def test_what_is_nowhere_is_named_with_what_there_is(name):
+    with pytest.raises(ConfigError) as error:
+        find_config(name)
+    said = str(error.value)
+    assert said.startswith(f"--config-file {name} is not a file.") and "\n" not in said
+    for shipped in ("configs/msmt17.yml", "projects/GCL/configs/ablations/pku_scratch.yml"):
+        assert shipped in said and find_config(shipped)
+
+
+def test_an_installed_package_has_its_own(folder, monkeypatch):
+    """In site-packages there is no checkout above the package; what lies there is not ours."""
+    monkeypatch.setattr(command_line, "PACKAGE", folder / "lib/python3/site-packages/gcl")
+    for place in ("lib/configs", "lib/python3/site-packages/gcl/shipped/configs"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "market.yml").write_text(place)
+    text = Path(find_config("configs/market.yml")).read_text()
+    assert text == "lib/python3/site-packages/gcl/shipped/configs"

@@ -1,0 +1,7 @@
+#!/usr/bin/env python
+"""python -m gcl.tools.pretrain_encoder"""
+
+from gcl.tools.pretrain_encoder import main
+
+if __name__ == "__main__":
+    main()
