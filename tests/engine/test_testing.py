@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from collections import OrderedDict
@@ -70,7 +71,11 @@ class Trainer(TestedTrainer):
 
 def config(*names: str) -> SimpleNamespace:
     flip = SimpleNamespace(FLIP=SimpleNamespace(ENABLED=False))
-    return SimpleNamespace(DATASETS=SimpleNamespace(TESTS=names, NAMES=()), TEST=flip)
+    return SimpleNamespace(
+        DATASETS=SimpleNamespace(TESTS=names, NAMES=()),
+        TEST=flip,
+        GCL=SimpleNamespace(FOREIGN_CAMERAS="all"),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +127,25 @@ def test_a_fault_of_another_rank_is_everyone_s(monkeypatch):
     monkeypatch.setattr(Evaluator, "evaluate", lambda self: pytest.fail("collected from all"))
     results, problems = test_all(Trainer, config("First"), Model())
     assert results == {"First": {}} and problems == {"First": "rank 1 failed"}
+
+
+def test_the_model_runs_under_the_cameras_of_the_set(monkeypatch):
+    """One after the other; the model is in evaluation mode before statistics are asked for."""
+    model, inside = Model(), []
+
+    @contextlib.contextmanager
+    def cameras(cfg, asked, name, loader):
+        assert asked is model and not model.training and len(loader) == len(BATCHES)
+        inside.append(name)
+        yield
+        inside.append("end")
+
+    monkeypatch.setattr(testing, "test_cameras", cameras)
+    monkeypatch.setattr(
+        Model, "forward", lambda self, batch: inside.append(1) or batch["images"].sum(1)
+    )
+    test_all(Trainer, config("First", "Last"), model)
+    assert inside == ["First", 1, 1, "end", "Last", 1, 1, "end"]
 
 
 # ---------------------------------------------------------------------- before training
