@@ -219,6 +219,7 @@ def test_defaults_are_the_papers():
     assert (cfg.GCL.GENERATOR.EPOCHS, cfg.GCL.JOINT.EPOCHS) == (40, 20)
     assert (cfg.GCL.LABELS.K1, cfg.GCL.LABELS.K2, cfg.GCL.LABELS.MIN_SAMPLES) == (30, 6, 4)
     assert cfg.GCL.LABELS.RHO == 2e-3
+    assert cfg.GCL.LABELS.FEATURES == "fresh"  # the one that is not
     assert (cfg.GCL.GENERATOR.BASE_LR, tuple(cfg.GCL.GENERATOR.BETAS)) == (1e-4, (0.0, 0.999))
     assert all(isinstance(beta, float) for beta in cfg.GCL.GENERATOR.BETAS)  # torch wants floats
 

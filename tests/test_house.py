@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "projects" / "GCL" / "gcl"
 
 # A room may import the rooms below it, and itself. Files beside the rooms count as rooms.
 ORDER = (
-    ("photographs", "atomic_files"),
+    ("photographs", "atomic_files", "cores"),
     ("losses", "pseudo_labels", "structure", "compat"),
     ("config",),
     ("modeling", "data", "synthetic"),
@@ -23,6 +23,7 @@ LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 ALONE = {
     "photographs": set(),
     "atomic_files": set(),
+    "cores": set(),
     "losses": set(),
     "pseudo_labels": set(),
     "compat": {"photographs"},

@@ -1,6 +1,7 @@
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from fastreid.utils.events import EventStorage
 from torch import nn
 
 from gcl.compat import stock
+from gcl.compat.patching import View
 
 
 class Model(nn.Module):
@@ -98,6 +100,74 @@ def test_the_toolbox_optimizer_does_not_train() -> None:
     losses = train(model, optimizer)
     assert losses == [losses[0]] * 5
     assert torch.equal(model.layer.weight, before)
+
+
+# ----------------------------------------------------------------------------- losses_in_order
+
+
+class Streams:
+    """Stands in for torch.cuda: what is computed on a stream is there for that stream alone."""
+
+    def __init__(self) -> None:
+        self.current = "default"
+
+    def Stream(self) -> str:  # noqa: N802  the name of torch.cuda's
+        return "new"
+
+    @contextmanager
+    def stream(self, stream: str | None) -> Iterator[None]:
+        before, self.current = self.current, stream or self.current
+        yield
+        self.current = before
+
+
+class LossOnGpu:
+    """A loss that the default stream computes; another one reads what lies there."""
+
+    device = torch.device("cuda")
+
+    def __init__(self, streams: Streams, value: float) -> None:
+        self.streams, self.value = streams, value
+
+    def detach(self) -> "LossOnGpu":
+        return self
+
+    def cpu(self) -> torch.Tensor:
+        stale = self.streams.current != "default"
+        return torch.tensor(-1.0 if stale else self.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "logged"),
+    [
+        (train_loop.SimpleTrainer._write_metrics, {"a": 1.5, "b": 2.0, "total_loss": 3.5}),
+        ("stock", {"a": -1.0, "b": -1.0, "total_loss": -2.0}),
+    ],
+    ids=["adapted", "stock"],
+)
+def test_losses_are_read_where_they_are_computed(monkeypatch, write, logged) -> None:
+    if write == "stock":
+        write = stock("fastreid.engine.train_loop.SimpleTrainer._write_metrics")
+    streams = Streams()
+    monkeypatch.setattr(train_loop, "torch", View(torch, cuda=streams))
+    losses = {"a": LossOnGpu(streams, 1.5), "b": LossOnGpu(streams, 2.0)}
+    with EventStorage() as storage:
+        write(SimpleNamespace(iter=0), losses, 0.25)
+        seen = {name: storage.latest()[name][0] for name in logged}
+        assert storage.latest()["data_time"][0] == 0.25
+    assert seen == logged
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_losses_of_a_gpu_that_is_busy() -> None:
+    """The number is not there yet when the host asks for it."""
+    loss = torch.full((), 7.0, device="cuda")
+    torch.cuda.synchronize()
+    torch.cuda._sleep(1_000_000_000)  # cycles: about half a second
+    loss.add_(1)
+    with EventStorage() as storage:
+        train_loop.SimpleTrainer._write_metrics(SimpleNamespace(iter=0), {"loss": loss}, 0.0)
+        assert storage.latest()["total_loss"][0] == 8
 
 
 # ----------------------------------------------------------------------------- bfloat16_on_cpu

@@ -25,6 +25,25 @@ def test_a_folder_of_crops_is_a_data_set_of_its_name(tmp_path, write_crop, monke
     assert list(folder_keys(".").values()) == expected
 
 
+def test_crops_are_found_in_folders_of_folders(tmp_path, write_crop):
+    """A folder a person or a camera; what is hidden, and the folder of the structures, is none."""
+    names = (
+        "b/1.jpg",
+        "a/c/1.jpg",
+        "1.png",
+        ".hidden/1.jpg",
+        "a/._1.jpg",
+        "out/train/render/1.jpg",
+    )
+    for name in names:
+        write_crop(tmp_path / "shop" / name)
+    folder = str(tmp_path / "shop")
+    (tmp_path / "shop" / "a" / "again").symlink_to(folder)  # a loop
+    keys = folder_keys(folder, without=os.path.join(folder, "out"))
+    assert list(keys.values()) == ["shop/1.png", "shop/a/c/1.jpg", "shop/b/1.jpg"]
+    assert len(images_in(folder)) == 4
+
+
 @pytest.mark.parametrize("root", ["datasets", "datasets/Market-1501-v15.09.15"])
 def test_keys_of_market_do_not_depend_on_where_the_toolbox_looks(
     market_data, tmp_path, root, monkeypatch

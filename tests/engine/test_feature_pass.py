@@ -6,7 +6,8 @@ from engine import runs
 from fastreid.modeling import build_model
 
 from gcl.data.build import TrainingSet
-from gcl.engine.feature_pass import extract_features
+from gcl.data.sampler import ShuffleSampler
+from gcl.engine.feature_pass import extract_features, fit_view_statistics
 
 
 @pytest.fixture
@@ -77,15 +78,17 @@ def test_camera_statistics_are_those_of_each_camera_s_images(build):
     extract_features(model, train_set.feature_loader())
     cameras = torch.tensor([camera for _, camera in train_set.items])
     assert cameras.unique().tolist() == [0, 1]
-    common = torch.full_like(cameras, 5)  # a camera that training did not see
-    for asked, chosen in ((cameras, 0), (cameras, 1), (common, None)):
-        rows = cameras >= 0 if chosen is None else cameras == chosen
-        x = model.heads.camera_norm(pooled, asked)[rows]
-        alive = pooled[rows].std(0) > 0.01  # epsilon matters for constant features
+    w = 16 / (16 + 32)  # a camera has 16 of the 32 images
+    for camera in (0, 1, 5):  # 5: training did not see it
+        own = pooled[cameras == camera] if camera < 5 else pooled
+        mean = w * own.mean(0) + (1 - w) * pooled.mean(0)
+        spread = w * own.std(0, correction=0) + (1 - w) * pooled.std(0, correction=0)
+        asked = torch.full_like(cameras, camera)
+        alive = spread > 0.01  # epsilon matters for constant features
         assert alive.sum() > 20
-        torch.testing.assert_close(x.mean(0), torch.zeros(128), atol=1e-3, rtol=0)
-        spread = x[:, alive].std(0, correction=0)
-        torch.testing.assert_close(spread, torch.ones(len(spread)), atol=0.12, rtol=0)
+        x = model.heads.camera_norm(pooled, asked)[:, alive]
+        wanted = ((pooled - mean) / (spread + 1e-3))[:, alive]
+        torch.testing.assert_close(x, wanted, atol=0.01, rtol=0.01)
     own, other = (model.heads.camera_norm(pooled, camera) for camera in (cameras, 1 - cameras))
     assert (own - other).abs().max() > 0.1  # cameras do differ
 
@@ -113,3 +116,65 @@ def test_the_neck_behind_camera_statistics_takes_those_of_all_images(build):
     assert alive.sum() > 20
     torch.testing.assert_close(spread[alive], torch.ones(int(alive.sum())), atol=1e-3, rtol=0)
     assert [norm.momentum for norm in model.heads.bottleneck] == [0.1]
+
+
+@pytest.mark.parametrize("camera_norm", [True, False])
+def test_a_new_neck_is_measured_with_and_without_camera_statistics(build, camera_norm):
+    """To one that has seen nothing features have mean 0 and deviation 1, whatever they are."""
+    model, train_set = build(GCL__CAMERA_NORM=camera_norm)
+    model.heads.bottleneck[0].reset_running_stats()
+    features = extract_features(model, train_set.feature_loader(), new_neck=True)
+    norm = model.heads.bottleneck[0]
+    assert norm.momentum == 0.1
+    # (x - mean) / sqrt(variance + 1e-5) of the measured ones
+    torch.testing.assert_close(features.mean(0), torch.zeros(128), atol=1e-4, rtol=0)
+    wanted = norm.running_var * 31 / 32 / (norm.running_var + 1e-5)
+    torch.testing.assert_close(features.var(0, correction=0), wanted, atol=1e-3, rtol=0)
+    assert (wanted > 0.5).sum() > 20
+
+
+# ---------------------------------------------------------------------- generated views
+def view_loader(train_set, seed=0):
+    sampler = ShuffleSampler(train_set.usable, 4, 8, seed=seed)
+    return train_set.train_loader("joint", sampler)
+
+
+@pytest.mark.parametrize("name", ["ViewGenerator", "AttentionViewGenerator"])
+def test_statistics_of_views_are_those_of_all_views_before_they_count(build, name):
+    model, train_set = build(
+        GCL__CAMERA_NORM=True, GCL__GENERATOR__NAME=name, GCL__JOINT__UNTURNED=0.5
+    )
+    model.train()
+    model.set_phase("joint")
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    torch.manual_seed(3)
+    fit_view_statistics(model, view_loader(train_set))
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, state[k])}
+    moved = {k for k in moved if "num_batches_tracked" not in k}
+    assert moved == {f"heads.generated_norm.{k}" for k in ("count", "sum", "square")}
+    norm = model.heads.generated_norm
+    assert norm.count[0].item() == 32 and norm.count[1:3].sum().item() == 32
+    torch.manual_seed(3)
+    pooled = torch.cat([model.pool_views(batch) for batch in view_loader(train_set)])
+    torch.testing.assert_close(norm.sum[0] / 32, pooled.mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_views_are_measured_as_a_joint_step_sees_them(build):
+    """The first step moves the statistics by the very features that the pass would take."""
+    model, train_set = build(
+        GCL__CAMERA_NORM=True,
+        GCL__JOINT__LEARNS="encoder",
+        GCL__JOINT__UNTURNED=0.5,
+        GCL__JOINT__SWAP_BACKGROUNDS=True,
+        GCL__GENERATOR__NAME="AttentionViewGenerator",
+    )
+    model.bank.allocate(32)
+    model.bank.labels.copy_(torch.arange(32) // 4)
+    model.train()
+    model.set_phase("joint")
+    batch = next(iter(view_loader(train_set)))
+    torch.manual_seed(3)
+    pooled = model.pool_views(batch)
+    torch.manual_seed(3)
+    model(batch)
+    torch.testing.assert_close(model.heads.generated_norm.sum[0], pooled.sum(0))

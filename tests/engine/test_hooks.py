@@ -223,9 +223,16 @@ class Model(SimpleNamespace):
 
 @pytest.fixture
 def phase_hook(trainer, monkeypatch):
-    monkeypatch.setattr(hooks, "extract_features", lambda model, loader: torch.eye(N)[:, :8] + 1)
-    trainer.gcl = Model(bank=trainer.gcl.bank)
-    trainer.begun, trainer.applied = [], []
+    trainer.begun, trainer.applied, trainer.new_necks, trainer.views = [], [], [], []
+
+    def extract(model, loader, new_neck):
+        trainer.new_necks.append(new_neck)
+        return torch.eye(N)[:, :8] + 1
+
+    monkeypatch.setattr(hooks, "extract_features", extract)
+    monkeypatch.setattr(hooks, "fit_view_statistics", lambda model, loader: loader.use(trainer))
+    heads = SimpleNamespace(generated_norm=None)
+    trainer.gcl = Model(bank=trainer.gcl.bank, heads=heads)
     trainer.optimizer = SimpleNamespace(begin=trainer.begun.append)
     trainer.schedule = SimpleNamespace(apply=trainer.applied.append)
     hook = hooks.PhaseHook()
@@ -242,6 +249,33 @@ def test_a_phase_begins_once_and_goes_on(trainer, phase_hook):
         assert filled == (trainer.epoch % 2 == 0)
     assert trainer.begun == ["contrast", "generator", "joint"]
     assert trainer.applied == list(range(6))
+    assert trainer.new_necks == [True, False, False]  # the neck is new before the first fill only
+    assert trainer.views == []
+
+
+@pytest.mark.parametrize(("usable", "drawn"), [(N, N), (20, 20), (10_000, 4096)])
+def test_views_are_measured_once_before_they_count(trainer, phase_hook, usable, drawn):
+    """A loader of the joint phase that shows each image once, 4096 at most."""
+
+    class Loader:
+        def __init__(self, phase, sampler):
+            self.phase, self.rows, self.ended = phase, list(sampler), False
+
+        def use(self, trainer):
+            trainer.views.append((trainer.epoch, self))
+
+        def shutdown(self):
+            self.ended = True
+
+    trainer.train_set.usable = list(range(usable))
+    trainer.train_set.train_loader = Loader
+    trainer.gcl.heads.generated_norm = "there is one"
+    for trainer.epoch in range(6):
+        phase_hook.before_epoch()
+    ((epoch, loader),) = trainer.views
+    assert (epoch, loader.phase, loader.ended) == (4, "joint", True)
+    assert len(set(loader.rows)) == drawn
+    assert drawn <= len(loader.rows) < drawn + 4  # whole batches
 
 
 def test_random_numbers_of_an_epoch_follow_from_seed_epoch_and_rank(

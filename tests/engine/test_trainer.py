@@ -221,3 +221,11 @@ def test_images_without_structure_are_left_out_of_the_phases_that_need_one(toy, 
     )  # fmt: skip
     assert len(trainer.train_set) == 32 and len(trainer.train_set.usable) == 28
     assert trainer.gcl.bank.features.any(1).all()
+
+
+def test_a_run_in_half_precision_goes_through_all_phases(toy, tmp_path):
+    """bfloat16, as on any CPU."""
+    trainer = runs.train(tmp_path, toy, SOLVER__AMP__ENABLED=True)
+    assert trainer.gcl.bank.features.isfinite().all()
+    assert all(value.isfinite().all() for value in trainer.gcl.state_dict().values())
+    assert "model_final.pth" in runs.checkpoints(tmp_path)

@@ -1,4 +1,5 @@
-"""Standardisation by running statistics of groups: (x - mean_g) / (deviation_g + eps)."""
+"""Standardisation by running statistics of groups, drawn towards those of all:
+(x - mean) / (deviation + eps), each w of the group's and 1 - w of all, w = n / (n + 32)."""
 
 from __future__ import annotations
 
@@ -19,6 +20,15 @@ def standardised(f: Tensor, seen: Tensor) -> Tensor:
     return (f.double() - seen.mean(0)) / (seen.std(0, unbiased=False) + 1e-3)
 
 
+def drawn(f: Tensor, own: Tensor, seen: Tensor) -> Tensor:
+    """(f - mean) / (deviation + eps) for a group with the rows ``own`` of all rows ``seen``."""
+    own, seen = own.double(), seen.double()
+    w = len(own) / (len(own) + 32)
+    mean = w * own.mean(0) + (1 - w) * seen.mean(0)
+    deviation = w * own.std(0, unbiased=False) + (1 - w) * seen.std(0, unbiased=False)
+    return (f.double() - mean) / (deviation + 1e-3)
+
+
 def close(got: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(got.double().cpu(), wanted, rtol=1e-4, atol=1e-4)
 
@@ -31,13 +41,36 @@ def test_against_a_loop(device):
     new, cameras = draw(5, 4, seed=1), [2, 0, 5, 0, 2]
     got = norm(new.to(device), torch.tensor(cameras))
     for f, camera, row in zip(new, cameras, got, strict=True):
-        close(row, standardised(f, features[camids == camera]))
+        close(row, drawn(f, features[camids == camera], features))
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_a_camera_of_few_images_is_not_taken_at_its_word(images):
+    """By their own statistics two images are exactly +-1 in every channel, and one is 0."""
+    others, few = draw(200, 8), draw(images, 8, seed=1)
+    norm = RunningNorm(8, groups=2)
+    norm.fit(torch.cat([others, few]), torch.tensor([0] * 200 + [1] * images))
+    got = norm(few, torch.ones(images, dtype=torch.long))
+    assert len(got.abs().unique()) == 8 * images
+    # about as by the statistics of all
+    torch.testing.assert_close(got, norm(few), rtol=0, atol=0.4)
+    assert not torch.equal(got, norm(few))
+
+
+def test_the_prior_is_how_many_images_weigh_as_much_as_all():
+    features, camids = draw(90, 4) * 3 + 1, torch.tensor([0] * 80 + [1] * 10)
+    norm = RunningNorm(4, groups=2, prior=10)
+    norm.fit(features, camids)
+    mean = (features[80:].mean(0) + features.mean(0)) / 2
+    deviation = (features[80:].std(0, correction=0) + features.std(0, correction=0)) / 2
+    f = draw(1, 4, seed=1)
+    torch.testing.assert_close(norm(f, torch.tensor([1])), (f - mean) / (deviation + 1e-3))
 
 
 def test_standardised_training_images_have_mean_0_and_deviation_1_in_each_camera():
     features = torch.cat([draw(50, 3), 20 + 5 * draw(70, 3, seed=1)])
     camids = torch.tensor([0] * 50 + [1] * 70)
-    norm = RunningNorm(3, groups=2, eps=0.0)
+    norm = RunningNorm(3, groups=2, eps=0.0, prior=0)
     norm.fit(features, camids)
     out = norm(features, camids)
     for camera in (0, 1):
@@ -48,12 +81,12 @@ def test_standardised_training_images_have_mean_0_and_deviation_1_in_each_camera
 
 @pytest.mark.parametrize("camera", [1, 3, 4, 7, 100, -1])
 def test_cameras_without_statistics_take_those_of_all_images(camera):
-    """1 was not seen, 3 has one image, 4 and more are beyond groups, -1 is no camera.
+    """1 was not seen, 3 and more are beyond groups, -1 is no camera.
 
     Camera 2 is the last that can be known: no other may be mistaken for it.
     """
     features, camids = draw(10, 4) * 2 - 1, torch.tensor([0, 0, 0, 0, 2, 2, 2, 2, 2, 3])
-    norm = RunningNorm(4, groups=4 if camera == 3 else 3)
+    norm = RunningNorm(4, groups=3)
     norm.fit(features, camids)
     f = draw(1, 4, seed=1)
     close(norm(f, torch.tensor([camera])), standardised(f, features))
@@ -84,21 +117,33 @@ def test_statistics_follow_by_exponential_weights_per_camera(window, device):
     for f, camids in batches:
         norm.update(f.to(device), camids)
     new = draw(2, 4, seed=9)
-    for camera in (0, 1, 2, 9):  # 2 has one image and 9 none: all cameras together
 
-        def of(camids: Tensor, camera: int = camera) -> Tensor:
-            return camids == camera if camera < 2 else torch.ones_like(camids, dtype=torch.bool)
+    def moments(camera: int | None) -> tuple[float, Tensor, Tensor]:
+        """Weight, mean and deviation of a camera's images; None: of all."""
+
+        def of(camids: Tensor) -> Tensor:
+            return torch.ones_like(camids, dtype=torch.bool) if camera is None else camids == camera
 
         start = fitted[of(fitted_cams)]
-        rows, weights = [start], [torch.full((len(start),), min(window / len(start), 1.0))]
+        rows = [start]
+        weights = [torch.full((len(start),), min(window / max(len(start), 1), 1.0))]
         for f, camids in batches:
             mine = f[of(camids)]
             weights = [w * (1 - 1 / window) ** len(mine) for w in weights] + [torch.ones(len(mine))]
             rows.append(mine)
         x, w = torch.cat(rows).double(), torch.cat(weights).double()[:, None]
-        mean = (w * x).sum(0) / w.sum()
-        deviation = ((w * (x - mean).square()).sum(0) / w.sum()).sqrt()
-        close(norm(new.to(device), torch.full((2,), camera)), (new - mean) / (deviation + 1e-3))
+        total = max(w.sum().item(), 1e-9)
+        mean = (w * x).sum(0) / total
+        return w.sum().item(), mean, ((w * (x - mean).square()).sum(0) / total).sqrt()
+
+    _, mean, deviation = moments(None)
+    for camera in (0, 1, 2, 9):  # 2 has one image and 9 none
+        n, own_mean, own_deviation = moments(camera)
+        w = n / (n + 32)
+        wanted = (new - (w * own_mean + (1 - w) * mean)) / (
+            w * own_deviation + (1 - w) * deviation + 1e-3
+        )
+        close(norm(new.to(device), torch.full((2,), camera)), wanted)
 
 
 def test_no_gradient_flows_through_the_statistics():

@@ -96,3 +96,30 @@ def test_rows_stay_float32_units_without_a_graph(dtype, device):
 def test_the_bank_is_not_part_of_the_weights():
     """Its size is the training set's: a checkpoint of the weights must load on other data."""
     assert MemoryBank(3, 0.2, 5).state_dict() == {}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_feature_that_is_not_finite_never_enters(bad, device):
+    bank, before = (filled(4, 3, 0.2, device) for _ in range(2))
+    features = torch.ones(3, 3)
+    features[1, 2] = bad
+    bank.update(features.to(device), torch.tensor([0, 2, 3]))
+    assert torch.equal(bank.features[[1, 2]], before.features[[1, 2]])
+    assert not torch.equal(bank.features[[0, 3]], before.features[[0, 3]])
+    assert bank.features.isfinite().all()
+    bank.fill(torch.cat([features, torch.ones(1, 3)]).to(device))
+    assert torch.equal(bank.features[1], before.features[1])
+    torch.testing.assert_close(bank.features[[0, 2, 3]].cpu(), torch.full((3, 3), 3**-0.5))
+
+
+def test_a_batch_without_any_finite_feature_changes_nothing():
+    bank, before = (filled(4, 3, 0.2, "cpu") for _ in range(2))
+    bank.update(torch.full((2, 3), float("nan")), torch.tensor([0, 2]))
+    assert torch.equal(bank.features, before.features)
+
+
+def test_of_an_image_that_comes_several_times_the_last_finite_one_counts():
+    bank = filled(2, 3, 0.0, "cpu")
+    features = torch.tensor([[1.0, 0, 0], [0, 1, 0], [float("nan"), 0, 0]])
+    bank.update(features, torch.tensor([1, 1, 1]))
+    torch.testing.assert_close(bank.features[1], torch.tensor([0.0, 1, 0]))

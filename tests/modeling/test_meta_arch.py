@@ -852,3 +852,60 @@ def test_camera_norm_reaches_evaluation(tiny_cfg):
         model.heads.camera_norm.fit(pooled, batch["camids"])
         swapped = batch | {"camids": 1 - batch["camids"]}
         assert not torch.allclose(model(batch), model(swapped))
+
+
+# ---- half precision
+PHASES = [
+    ("contrast", "everything"),
+    ("generator", "everything"),
+    ("joint", "everything"),
+    ("joint", "apart"),
+    ("joint", "encoder"),
+]
+
+
+@pytest.mark.parametrize("name", ["ViewGenerator", "AttentionViewGenerator"])
+@pytest.mark.parametrize(("phase", "learns"), PHASES)
+def test_a_step_in_bfloat16_teaches_what_one_in_float32_does(tiny_cfg, phase, learns, name):
+    """Losses in float32 and close; every parameter's group gets about the same gradient."""
+    cfg = tiny_cfg(
+        *("GCL.GENERATOR.NAME", name, "GCL.JOINT.LEARNS", learns, "GCL.CAMERA_NORM", True),
+        *("GCL.DISCRIMINATOR.NUM_SCALES", 2, "GCL.FREEZE_BN", True),
+    )
+
+    def step(enabled: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], GCL]:
+        model, batch = make_model(cfg, phase), make_batch()
+        model.heads.camera_norm.fit(draw(40, 16) + 1, torch.arange(40) % 2)
+        model.heads.generated_norm.fit(draw(40, 16) + 1, torch.arange(40) % 2)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            losses = model(batch)
+        assert all(loss.dtype == torch.float32 for loss in losses.values())
+        got = gradients(model, sum(losses.values()))
+        model.update_memory()
+        return losses, got, model
+
+    plain, full, model = step(False)
+    losses, mixed, half = step(True)
+    assert half.bank.features.isfinite().all()
+    torch.testing.assert_close(half.bank.features, model.bank.features, rtol=0, atol=0.05)
+    assert set(losses) == set(plain) and set(mixed) == set(full)
+    for key, loss in losses.items():
+        torch.testing.assert_close(loss, plain[key], rtol=0.03, atol=0.02)
+    for group in {key.split(".")[0] for key in full}:
+        a, b = (
+            torch.cat([v.flatten() for k, v in g.items() if k.startswith(group)])
+            for g in (full, mixed)
+        )
+        assert b.isfinite().all()
+        assert nn.functional.cosine_similarity(a, b, 0) > 0.95, group
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_views_are_resized_in_float32(tiny_cfg, dtype):
+    model, views = make_model(tiny_cfg()), draw(2, 3, 16, 8).to(dtype)
+    resized = model.resize(views, (64, 32))
+    assert torch.equal(resized, model.resize(views.float(), (64, 32)))

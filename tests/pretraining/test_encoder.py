@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 
 from gcl import ConfigError
 from gcl.engine.checkpoint import AtomicCheckpointer
-from gcl.modeling import packaged_encoder
+from gcl.modeling import encoder_weights, packaged_encoder
 from gcl.pretraining import encoder as module
 from gcl.pretraining import people_batches
 from gcl.pretraining.encoder import EncoderTrainer, check_encoder_cfg, get_encoder_cfg
@@ -188,9 +189,12 @@ def test_the_call_gives_the_features_of_the_trained_model(straight):
 
 
 @pytest.mark.parametrize("architecture", ["Baseline", "GCL"])
-def test_models_start_from_them(straight, tmp_path, architecture):
+@pytest.mark.parametrize("packaged", [False, True])
+def test_models_start_from_them(straight, tmp_path, monkeypatch, architecture, packaged):
     """MODEL.WEIGHTS of the toolbox's Baseline and of GCL: backbone and neck, as they are."""
     done, path = straight
+    if packaged:
+        monkeypatch.setattr(encoder_weights, "PACKAGED", Path(path))
     cfg = done.cfg.clone()
     cfg.defrost()
     cfg.MODEL.META_ARCHITECTURE = architecture
@@ -199,7 +203,8 @@ def test_models_start_from_them(straight, tmp_path, architecture):
         cfg.MODEL.HEADS.NAME = "IdentityHead"
         cfg.MODEL.LOSSES.NAME = ("ViewInvariantLoss",)
     model = build_model(cfg)
-    AtomicCheckpointer(model, str(tmp_path)).load(path, checkpointables=[])
+    value = "packaged" if packaged else path
+    AtomicCheckpointer(model, str(tmp_path)).load(value, checkpointables=[])
     written, state = load_file(path), model.state_dict()
     assert written.keys() <= state.keys()
     for name, value in written.items():

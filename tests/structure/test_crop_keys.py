@@ -55,6 +55,16 @@ def test_files_are_listed_in_all_folders(tmp_path):
     assert files_below(str(tmp_path / "none")) == set()
 
 
+def test_links_that_lead_back_are_not_followed_for_ever(tmp_path):
+    for folder, other in ("ab", "ba"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.npz").write_bytes(b"")
+        (tmp_path / folder / "up").symlink_to(tmp_path)
+        (tmp_path / folder / other).symlink_to(tmp_path / other)
+    for folder in (str(tmp_path), str(tmp_path) + os.sep):
+        assert files_below(folder) == {"a/1.npz", "b/1.npz", "a/b/1.npz", "b/a/1.npz"}
+
+
 ONE = {"/d/a/1.jpg": "A/1.jpg"}
 TWO = ONE | {"/d/b/1.jpg": "B/1.jpg"}
 

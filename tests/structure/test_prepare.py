@@ -19,7 +19,6 @@ from gcl.structure.crop_keys import files_below
 from gcl.structure.geometry import read_faces, read_geometry, render_views, write_geometry
 from gcl.structure.prepare import (
     Preparation,
-    Summary,
     Verification,
     each,
     open_written,
@@ -165,6 +164,71 @@ def test_a_disk_error_stops_the_run(make_crops, train, monkeypatch):
         prepare(Preparation(make_crops("a.png"), Figures(), train, ["renders"], 64))
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", "cut", "a bit", "a pickle"])
+def test_a_damaged_mesh_is_made_again(make_crops, train, content):
+    crops = make_crops("a.png", "b.png")
+    wanted = ["geometry"]
+    prepare(Preparation(crops, Figures(), train, wanted, 64))
+    path = f"{train}/geometry/b.png.npz"
+    with open(path, "rb") as file:
+        whole = file.read()
+    if content == "a pickle":
+        np.savez(path, vertices=np.array([{}], object))
+    else:
+        bit = whole[:900] + bytes([whole[900] ^ 1]) + whole[901:]
+        damaged = {"cut": whole[:1000], "a bit": bit}.get(content, content)
+        with open(path, "wb") as file:
+            file.write(damaged)
+    source = Figures()
+    summary = prepare(Preparation(crops, source, train, wanted, 64))
+    assert source.asked == ["b.png"]
+    assert summary.counts == Counter({"made": 1, "there already": 1})
+    with open(path, "rb") as file:
+        assert file.read() == whole
+
+
+@pytest.mark.parametrize("cut", [0, 100])
+def test_a_damaged_render_is_made_again(make_crops, train, cut):
+    crops = make_crops("a.png", "b.png")
+    prepare(Preparation(crops, Figures(), train, ["renders"], 64))
+    os.truncate(f"{train}/render_270/b.png", cut)
+    source = Figures()
+    prepare(Preparation(crops, source, train, ["renders"], 64))
+    assert source.asked == ["b.png"]
+    store = RenderStore(os.path.dirname(train), "train", crops)
+    assert verify(Verification(store)) == []
+
+
+def test_a_name_that_the_disk_can_not_have_fails_alone(make_crops, train):
+    """252 letters: a render has the crop's name, a mesh has .npz behind it."""
+    crops = make_crops("a.png", "y" * 248 + ".png", "z.png")
+    long = list(crops)[1]
+    for write, made in ((["renders"], 3), (["geometry"], 2)):
+        summary = prepare(Preparation(crops, Figures(), train, write, 32))
+        assert summary.counts["made"] == made
+    assert summary.counts["failed"] == 1
+    ((state, message, key),) = summary.lost
+    assert (state, key) == ("failed", crops[long])
+    assert message.startswith(f"{long}: its structure can not be written (File name too long)")
+
+
+def test_a_folder_that_the_disk_can_not_have_fails_its_crops_alone(make_crops, train):
+    crops = make_crops("a.png", "b.png")
+    first, second = crops
+    crops = {first: crops[first], second: "x" * 300 + "/b.png"}
+    summary = prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 32))
+    assert summary.counts == Counter(made=1, failed=1) and summary.lost[0].key == crops[second]
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".icns", ".xbm", ".jfif", ".webp", ".unknown"])
+def test_renders_of_any_suffix_are_written(make_crops, train, suffix):
+    (path,) = make_crops("a.png")
+    crops = {path: f"set/a{suffix}"}
+    summary = prepare(Preparation(crops, Figures(), train, ["renders"], 64))
+    assert summary.counts == Counter(made=1)
+    assert verify(Verification(RenderStore(os.path.dirname(train), "train", crops))) == []
+
+
 def test_crops_of_equal_names_have_structures_of_their_own(make_crops, train):
     """In other folders, with another suffix, in other data sets; a flat structure is nobody's."""
     crops = make_crops("a/1.jpg", "a/1.png", "a/c1/1.png", "b/c1/1.png")
@@ -234,13 +298,6 @@ def test_shares_are_disjoint_and_complete(monkeypatch):
         shares.append(list(each(Numbers(), 0, "")))
     assert [len(share) for share in shares] == [4, 4, 3]
     assert sorted(sum(shares, [])) == list(range(11))
-
-
-def test_summaries_add_up():
-    a, b = Summary(Counter(made=3, nobody=1), ["x"], 2.0), Summary(Counter(made=1), ["y"], 5.0)
-    a.merge(b)
-    assert a == Summary(Counter(made=4, nobody=1), ["x", "y"], 5.0)
-    assert a.table("test").splitlines()[2].split() == ["test", "5", "4", "0", "1", "0", "0.8"]
 
 
 def tool(*arguments: str, launcher: tuple[str, ...] = ()) -> list[str]:

@@ -135,11 +135,29 @@ def test_unreadable_crops_fail_alone(paths, crops, folder, estimator):  # noqa: 
     assert estimator.log == [("load", None)]
 
 
+@pytest.mark.parametrize("cut", [0, 1000])
+def test_a_damaged_mesh_is_estimated_again(crops, folder, estimator, cut):  # noqa: F811
+    estimate_meshes(crops, folder, estimator.from_pretrained)
+    whole = content(folder)
+    os.truncate(mesh(folder, 6), cut)
+    estimator.log.clear()
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    assert summary.counts == Counter({"made": 1, "there already": 9})
+    assert estimator.log == [("load", None), ("estimate", 4)] and content(folder) == whole
+
+
+def test_a_name_that_the_disk_can_not_have_fails_alone(paths, folder, estimator):  # noqa: F811
+    crops = keys(paths[:3]) | {paths[3]: "set/" + "x" * 252}
+    summary = estimate_meshes(crops, folder, estimator.from_pretrained)
+    assert summary.counts == Counter(made=3, failed=1)
+    assert summary.lost[0].key == crops[paths[3]] and "File name too long" in summary.messages[0]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_are_what_the_estimator_would_read(tmp_path, kind):
     path, pixels = write_photograph(tmp_path, kind)
     _, pictures, broken = Batches({path: f"set/{kind}"}, str(tmp_path))[0]
-    assert broken == [] and list(pictures) == [path]
+    assert broken == {} and list(pictures) == [path]
     assert pictures[path].shape == (128, 64, 3)
     for crop in (path, pixels):
         assert torch.equal(load_crops([pictures[path]]), load_crops([crop]))

@@ -208,3 +208,27 @@ def test_what_is_missing_is_said_with_where_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "smplx", None)
     with pytest.raises(ImportError, match=r"pip install fastreid-gcl\[smpl\].*register at"):
         SMPLBody(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "value"),
+    [("indices", 0, 2**30), ("indices", 0, -1), ("indptr", 5, 2**30), ("indptr", -1, 10**6)],
+)
+def test_a_sparse_matrix_whose_indices_are_wrong_is_refused(tmp_path, part, place, value):
+    """Scipy would write to wherever they point."""
+    path = tmp_path / "SMPL_NEUTRAL.pkl"
+    data = model_data()
+    getattr(data["J_regressor"], part)[place] = value
+    path.write_bytes(pickle.dumps(data, protocol=2))
+    with pytest.raises(ValueError, match="SMPL_NEUTRAL.pkl can not be read as an SMPL model"):
+        _read(path)
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csc_matrix, scipy.sparse.csr_matrix])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_sparse_matrices_are_the_arrays_that_they_stand_for(tmp_path, kind, protocol):
+    path = tmp_path / "SMPL_NEUTRAL.pkl"
+    data = model_data()
+    dense = data["J_regressor"].toarray()
+    path.write_bytes(pickle.dumps(data | {"J_regressor": kind(dense)}, protocol))
+    assert np.array_equal(_read(path).J_regressor, dense)

@@ -1,4 +1,5 @@
-"""Which file --config-file means: the user's, else ours by its path in the repository."""
+"""Which file --config-file means: the user's, else ours by its path in the repository; and
+MODEL.WEIGHTS."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gcl import ConfigError
+from gcl.modeling import encoder_weights
 from gcl.tools import command_line
-from gcl.tools.command_line import find_config
+from gcl.tools.command_line import find_config, read_config
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -52,3 +54,15 @@ def test_an_installed_package_has_its_own(folder, monkeypatch):
         (folder / place / "market.yml").write_text(place)
     text = Path(find_config("configs/market.yml")).read_text()
     assert text == "lib/python3/site-packages/gcl/shipped/configs"
+
+
+def test_weights_are_there_before_anything_is_done(tmp_path, monkeypatch):
+    """MODEL.WEIGHTS is a file, or the packaged encoder."""
+    packaged = tmp_path / "encoder.safetensors"
+    monkeypatch.setattr(encoder_weights, "PACKAGED", packaged)
+    with pytest.raises(ConfigError, match="MODEL.WEIGHTS none.pth is not a file"):
+        read_config("", ["MODEL.WEIGHTS", "none.pth"])
+    with pytest.raises(ConfigError, match=r"MODEL.WEIGHTS packaged: .* make one by"):
+        read_config("", ["MODEL.WEIGHTS", "packaged"])
+    packaged.write_bytes(b"")
+    assert read_config("", ["MODEL.WEIGHTS", "packaged"]).MODEL.WEIGHTS == "packaged"

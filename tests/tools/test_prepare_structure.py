@@ -157,6 +157,50 @@ def test_crops_without_mesh_set_the_exit_status(tmp_path, crops, run):
     assert printed.splitlines()[3].split()[:6] == ["train", "3", "1", "0", "2", "0"]
 
 
+def test_every_crop_that_fails_is_listed_and_the_run_ends_with_its_table(
+    tmp_path,
+    write_crop,
+    run,
+    estimator,  # noqa: F811
+):
+    """A sliver, a bomb, broken headers, names that are too long or no text: eight of them."""
+    folder, out = tmp_path / "crops", tmp_path / "out"
+    for i in range(3):
+        write_crop(folder / f"{i}.jpg")
+    Image.new("L", (1, 4000)).save(folder / "sliver.png")
+    Image.new("1", (20000, 10000)).save(folder / "bomb.png")
+    for i in range(4):
+        (folder / f"header{i}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(i))
+    long, bytes_ = "x" * 248 + ".png", os.fsdecode(b"\xff.jpg")
+    write_crop(folder / "x" / long)
+    (folder / bytes_).write_bytes(b"")
+    status, printed = run(folder, "--out", out)
+    assert status == 1
+    lines = printed.splitlines()
+    assert lines[4].split()[:6] == ["train", "11", "3", "0", "0", "8"]
+    assert f"all of them are in {out}/train/failed.txt" in lines and "look at" in lines[-1]
+    listed = (out / "train" / "failed.txt").read_text(errors="surrogateescape").splitlines()
+    failed = ["bomb.png", *(f"header{i}.jpg" for i in range(4)), "sliver.png", f"x/{long}", bytes_]
+    assert [line.split("\t")[0] for line in listed] == [f"crops/{name}" for name in failed]
+    assert all(len(line.split("\t")[2]) > 20 for line in listed)
+    # mended: the list goes
+    for name in failed:
+        (folder / name).unlink()
+    status, printed = run(folder, "--out", out)
+    assert status == 0 and "failed.txt" not in printed
+    assert not (out / "train" / "failed.txt").exists()
+
+
+def test_structures_inside_the_folder_of_crops_are_no_crops(tmp_path, crops, run):
+    write_tool_files(tmp_path / "in", "abc")
+    line = (crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", crops / "out")
+    for made in ("3", "0"):
+        status, printed = run(*line)
+        assert status == 0 and printed.splitlines()[3].split()[:3] == ["train", "3", made]
+    status, _ = run(*line[:-1], crops)
+    assert "--out" in status and "is the folder of the crops" in status
+
+
 def test_a_data_set_of_the_toolbox_has_two_splits(tmp_path, market_data, run):
     for split, stems in (("train", market_data), ("test", ["0005_c1s1_000001_00", "x_c2"])):
         folder = tmp_path / "in" / split

@@ -216,3 +216,15 @@ def test_a_checkpoint_of_another_data_set_is_not_resumed(trained, data, tmp_path
 def test_clusters_that_never_come(data, tmp_path):
     said = ended(tmp_path, data, GCL__LABELS__MIN_SAMPLES=33)
     assert said.startswith("NoClusterError: ") and "GCL.LABELS.EPS" in said
+
+
+def test_an_encoder_that_blows_up(data, tmp_path):
+    said = ended(
+        tmp_path,
+        data,
+        GCL__CONTRAST__OPT="SGD",
+        GCL__CONTRAST__BASE_LR=100.0,
+        SOLVER__CLIP_GRADIENTS__ENABLED=False,
+    )
+    assert said.startswith("DivergedError: Training diverged in epoch 0 (phase contrast): ")
+    assert said.rstrip().endswith("lower GCL.CONTRAST.BASE_LR (100).")

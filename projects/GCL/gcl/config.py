@@ -28,7 +28,8 @@ class ConfigError(ValueError):
 
 
 def add_gcl_config(cfg: CN) -> None:
-    """Add GCL's keys, with the values of the paper, to a toolbox configuration.
+    """Add GCL's keys, with the values of the paper (but for GCL.LABELS.FEATURES), to a toolbox
+    configuration.
 
     Symbols are those of Chen et al., "Joint Generative and Contrastive Learning for Unsupervised
     Person Re-identification", CVPR 2021.
@@ -46,8 +47,9 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.ITERS_PER_EPOCH = 0
     # Standardise the pooled features with each camera's own mean and deviation (of the training
     # images, measured anew in every feature pass and before an evaluation, and following E_id in
-    # between) before the neck, in training and in test. Generated views are standardised by
-    # statistics of their own, and the neck's running statistics come from the same feature pass.
+    # between; those of n images weigh n / (n + 32), all cameras' the rest) before the neck, in
+    # training and in test. Generated views are standardised by statistics of their own, measured
+    # before the joint phase, and the neck's running statistics come from the same feature pass.
     # Needs one training set; a camera that it did not contain gets the statistics of all images.
     cfg.GCL.CAMERA_NORM = False
     # What statistics CAMERA_NORM takes for a test set that is not among DATASETS.NAMES, whose
@@ -137,8 +139,10 @@ def add_gcl_config(cfg: CN) -> None:
 
     # ---- pseudo labels y: k-reciprocal Jaccard distance + DBSCAN before each epoch with contrast
     cfg.GCL.LABELS = CN()
-    # Cluster "fresh" features (an evaluation pass, which also refills the bank) or the "bank" rows
-    cfg.GCL.LABELS.FEATURES = "bank"
+    # Cluster "fresh" features (an evaluation pass, which also refills the bank) or the "bank" rows,
+    # as the paper does: rows of images that training draws are then of augmented crops and of
+    # several states of E_id, and those of outliers stay what they were
+    cfg.GCL.LABELS.FEATURES = "fresh"
     cfg.GCL.LABELS.K1 = 30
     cfg.GCL.LABELS.K2 = 6
     cfg.GCL.LABELS.MIN_SAMPLES = 4

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,10 +109,13 @@ def test_a_tool_s_file_gives_the_mesh_and_its_renders(tmp_path, case):
     same_renders(geometry)
 
 
-@pytest.mark.parametrize("file", ["a.obj", "a_0.obj", "a.ply", "a_mesh_000.ply"])
+@pytest.mark.parametrize(
+    "file", ["a.obj", "a_0.obj", "a.ply", "a_mesh_000.ply", "a/a_mesh_000.ply", "a.glb"]
+)
 def test_a_mesh_file_gives_the_mesh_and_its_renders(tmp_path, file):
     """x right, y up, z back, as 4D-Humans and SAM 3D Body save them."""
     half_turn = np.array([1, -1, -1])
+    (tmp_path / "a").mkdir()
     trimesh.Trimesh(MESH * half_turn, FACES, process=False).export(tmp_path / file)
     adapter = open_adapter("mesh", str(tmp_path), keys("a.jpg"))
     np.testing.assert_allclose(adapter("a.jpg").vertices, MESH, atol=1e-6)
@@ -168,15 +172,6 @@ def test_sources_go_to_worker_processes(tmp_path, name):
 
 
 # ---- whose file it is
-def test_files_are_told_apart_by_the_crops_names(tmp_path):
-    """Of x_0 and x_0_1: the one is a crop, the other its second person or a crop too."""
-    crops = ("x.jpg", "x_0.jpg", "0001_c1s1_000001_00.jpg")
-    for name, z in (("x_0", 3), ("x_0_1", 9), ("x_7", 6), ("0001_c1s1_000001_00_0", 4)):
-        save(str(tmp_path / f"{name}.npz"), {**HMR2, "pred_cam_t": np.float32([[0, 0, z]])})
-    source = read(tmp_path, "hmr2", crops)
-    assert depths(source, crops) == [6, 3, 4]  # the nearer of x_0 and x_0_1
-
-
 def depths(source, crops) -> list[int]:
     return [round(float(source(crop).vertices[:, 2].mean())) for crop in crops]
 
@@ -184,7 +179,7 @@ def depths(source, crops) -> list[int]:
 def test_folders_that_a_tool_kept_tell_equal_names_apart(tmp_path):
     """As much of the crop's path as there is: from the folder of all data sets, or none."""
     crops = ("d/market/c1/a.jpg", "d/market/c2/a.jpg", "d/duke/c2/a.jpg", "d/duke/c2/b.jpg")
-    for name, z in (("c1/a", 3), ("market/c2/a_0", 4), ("duke/c2/a_mesh_000", 5), ("b_1", 6)):
+    for name, z in (("c1/a", 3), ("market/c2/a_0", 4), ("duke/c2/a_mesh_000", 5), ("b_0", 6)):
         path = tmp_path / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         save(str(path), {**HMR2, "pred_cam_t": np.float32([[0, 0, z]])})
@@ -283,13 +278,23 @@ def test_missing_faces_folder_and_body_say_what_to_do(tmp_path):
         open_adapter("smpl", str(tmp_path), {})
 
 
+@pytest.mark.parametrize("key", ["neutral", "neutral_10"])
+def test_multihmr_s_faces_are_found_under_any_name_of_its_layer(key):
+    """ "neutral" until June 2024, "neutral_10" since."""
+    layer = SimpleNamespace(bm_x=SimpleNamespace(faces="faces"))
+    model = SimpleNamespace(smpl_layer={key: layer})
+    assert eval(ADAPTERS["multihmr"].faces, {"model": model}) == "faces"
+
+
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_every_adapter_says_its_licence(name):
     assert len(ADAPTERS[name].licence) > 20 and "\n" not in ADAPTERS[name].licence
 
 
-@pytest.mark.parametrize("content", [b"", b"v 1 2\nf", b"v 0 0 0\n", b"ply\nnonsense"])
-@pytest.mark.parametrize("file", ["a.obj", "a.ply"])
+@pytest.mark.parametrize(
+    "content", [b"", b"v 1 2\nf", b"v 0 0 0\n", b"ply\nnonsense", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n"]
+)
+@pytest.mark.parametrize("file", ["a.obj", "a.ply", "a.glb"])
 def test_broken_mesh_files_are_named(tmp_path, content, file):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(PayloadError, match=re.escape(str(tmp_path / file))):

@@ -42,6 +42,7 @@ from .training import (
     bfloat16_on_cpu,
     evaluation_off,
     finished_run,
+    losses_in_order,
     plain_optimizer,
     safe_load,
 )
@@ -76,6 +77,7 @@ ADAPTATIONS: tuple[Callable[[], None], ...] = (
     chosen_device,
     gloo_launch,
     wrap_model,
+    losses_in_order,
     bfloat16_on_cpu,
     safe_load,
     best_metric,

@@ -42,6 +42,29 @@ def plain_optimizer() -> None:
         replace(importlib.import_module(f"fastreid.{name}"), "build_optimizer", not_contiguous)
 
 
+def losses_in_order() -> None:
+    """Read losses on the stream that computes them.
+
+    Why: the toolbox copies them to the host on a new CUDA stream, which waits for nothing: the copy
+        may come before the number is there.
+    Symptom: none, or logged losses that never were; a run that stops because of one that was not
+        finite, or goes on although it was not.
+    Versions: all, on CUDA.
+    Until: fastreid lets that stream wait for the current one.
+    """
+    train_loop = importlib.import_module("fastreid.engine.train_loop")
+
+    def copied_first(original: Callable[..., None]) -> Callable[..., None]:
+        def _write_metrics(
+            self: Any, loss_dict: dict[str, torch.Tensor], data_time: float
+        ) -> None:
+            original(self, {k: v.detach().cpu() for k, v in loss_dict.items()}, data_time)
+
+        return _write_metrics
+
+    replace(train_loop.SimpleTrainer, "_write_metrics", copied_first)
+
+
 class _BFloat16Forward:
     """A model whose forward pass runs in bfloat16 where autocast thinks that is safe."""
 

@@ -5,19 +5,33 @@ from __future__ import annotations
 import os
 
 from gcl.photographs import SUFFIXES
-from gcl.structure.crop_keys import CropKeys, crop_keys
+from gcl.structure.crop_keys import CropKeys, crop_keys, files_below
 
 
-def images_in(folder: str) -> list[str]:
-    """Sorted paths of the crops directly in ``folder``."""
-    names = (name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES))
-    return sorted(os.path.join(folder, name) for name in names)
+def images_in(folder: str, without: str | None = None) -> list[str]:
+    """Sorted paths of the crops in ``folder`` and in all folders below it. Hidden ones, which are
+    thumbnails and what editors leave, do not count.
+
+    Args:
+        without: a folder below it that holds none, whatever is in it.
+    """
+    names = [name for name in files_below(folder) if name.lower().endswith(SUFFIXES)]
+    shown = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
+    paths = sorted(os.path.join(folder, *name.split("/")) for name in shown)
+    if without is None:
+        return paths
+    inside = os.path.join(os.path.realpath(without), "")
+    return [path for path in paths if not os.path.realpath(path).startswith(inside)]
 
 
-def folder_keys(folder: str) -> CropKeys:
-    """Whose structure is whose in a folder of crops, which is a data set of the folder's name."""
+def folder_keys(folder: str, without: str | None = None) -> CropKeys:
+    """Whose structure is whose in a folder of crops, which is a data set of the folder's name.
+
+    Args:
+        without: see :func:`images_in`.
+    """
     name = os.path.basename(os.path.abspath(folder)) or "crops"
-    return crop_keys(name, folder, images_in(folder))
+    return crop_keys(name, folder, images_in(folder, without))
 
 
 def dataset_keys(name: str, dataset, items: list[tuple]) -> CropKeys:

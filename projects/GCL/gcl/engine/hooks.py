@@ -4,6 +4,7 @@ stand."""
 from __future__ import annotations
 
 import logging
+import math
 import os
 
 import numpy as np
@@ -20,11 +21,16 @@ from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.pseudo_labels import PseudoLabeler
 
-from .feature_pass import extract_features
+from .divergence import check_start, diverged
+from .feature_pass import extract_features, fit_view_statistics
 from .readiness import measure_readiness
 from .training_sheets import triplet_sheet, turntable_sheet
 
 logger = logging.getLogger(__name__)
+
+
+NUM_VIEWS = 4096
+"""At most so many views are drawn to measure their statistics: the norm follows 256 a camera."""
 
 
 class NoClusterError(RuntimeError):
@@ -53,7 +59,27 @@ class PhaseHook(HookBase):
             logger.info("Phase %s begins with epoch %d", place.phase, trainer.epoch)
         trainer.schedule.apply(trainer.epoch)
         if place.first:  # an evaluation pass fills the bank with what the phase starts from
-            model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
+            loader = trainer.train_set.feature_loader()
+            features = extract_features(model, loader, new_neck=trainer.epoch == 0)
+            model.bank.fill(check_start(trainer, features))
+            if place.phase == "joint" and model.heads.generated_norm is not None:
+                self._fit_view_statistics()
+
+    def _fit_view_statistics(self) -> None:
+        trainer = self.trainer
+        size = phase_batch_size(trainer.cfg, "joint")
+        rows = spread(trainer.train_set.usable, NUM_VIEWS)
+        sampler = ShuffleSampler(
+            rows,
+            size,
+            -(-len(rows) // size),
+            seed=seed_of(trainer.state.seed, trainer.epoch),
+            rank=comm.get_rank(),
+            world_size=comm.get_world_size(),
+        )
+        loader = trainer.train_set.train_loader("joint", sampler)
+        fit_view_statistics(trainer.gcl, loader)
+        loader.shutdown()
 
 
 class PseudoLabelHook(HookBase):
@@ -90,7 +116,8 @@ class PseudoLabelHook(HookBase):
             return
         model = trainer.gcl
         if self.fresh and not place.first:  # PhaseHook has just filled it otherwise
-            model.bank.fill(extract_features(model, trainer.train_set.feature_loader()))
+            features = extract_features(model, trainer.train_set.feature_loader())
+            model.bank.fill(check_start(trainer, features))
         if len(model.bank.labels) < self.k1:
             logger.warning(
                 "Only %d training images, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",
@@ -213,6 +240,8 @@ class ReadinessHook(HookBase):
             spread(trainer.train_set.usable, self.num_images),
             self.temperature,
         )
+        if not math.isfinite(measured.loss):
+            raise diverged(trainer, f"the loss of generated views is {measured.loss}")
         scalars = {f"readiness/{k}": v for k, v in measured._asdict().items()}
         trainer.storage.put_scalars(smoothing_hint=False, **scalars)
         logger.info("Readiness: %s", ", ".join(f"{k[10:]} {v:.3f}" for k, v in scalars.items()))

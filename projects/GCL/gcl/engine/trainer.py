@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
@@ -14,6 +15,7 @@ from gcl.data.build import TrainingSet, seed_of
 from gcl.modeling import GCL
 
 from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
+from .divergence import DivergenceHook, diverged
 from .hooks import (
     EpochWriter,
     LoaderHook,
@@ -106,6 +108,13 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         self._trainer.data_loader = loader
         self._trainer._data_loader_iter = iter(loader)
 
+    def run_step(self) -> None:
+        try:
+            super().run_step()
+        except FloatingPointError as error:  # the toolbox's; its last line has the losses
+            losses = re.sub(r"np\.float64\((.*?)\)", r"\1", str(error).strip().splitlines()[-1])
+            raise diverged(self, losses) from error
+
     @classmethod
     def build_model(cls, cfg):
         return super().build_model(without_imagenet(cfg))
@@ -138,7 +147,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
         start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
         readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)
-        end = [MemoryHook(), StatisticsHook(), readiness]
+        end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]
         if comm.is_main_process():
             end.append(SheetHook())
         return start + toolbox[:last] + end + toolbox[last:]

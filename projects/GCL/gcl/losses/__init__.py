@@ -2,6 +2,7 @@
 
 from .adversarial import discriminator_loss, generator_loss, r1_penalty
 from .perceptual import perceptual_distance
+from .precision import full_precision
 from .reconstruction import feature_consistency_loss, reconstruction_loss
 from .view_invariant import contrast_loss, own_view_loss, view_invariant_loss
 
@@ -9,6 +10,7 @@ __all__ = [
     "contrast_loss",
     "discriminator_loss",
     "feature_consistency_loss",
+    "full_precision",
     "generator_loss",
     "own_view_loss",
     "perceptual_distance",

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import full_precision
+
 FORMS = ("lsgan", "log")
 
 
@@ -57,7 +59,7 @@ def r1_penalty(discriminator: Callable[[Tensor], Sequence[Tensor]], real: Tensor
         discriminator: maps (B, 3, H, W) to a list of logit maps.
         real: (B, 3, H, W).
     """
-    with torch.autocast(real.device.type, enabled=False):
+    with full_precision(real):
         real = real.detach().float().requires_grad_(True)
         penalty = real.new_zeros(())
         for logits in discriminator(real):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import full_precision
+
 
 def contrast_loss(
     f: Tensor,
@@ -148,7 +150,8 @@ def _nce(f: Tensor, positive: Tensor, log_sum: Tensor, t: float) -> Tensor:
 def _log_sum(f: Tensor, bank: Tensor, mask: Tensor, t: float) -> Tensor:
     """log sum_k exp(<f, n_k> / t) over the rows that ``mask`` (B, N) marks; -inf where it marks
     none."""
-    return (f @ bank.T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
+    with full_precision(f):
+        return (f @ bank.T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
 
 
 def _draw_positives(y: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:

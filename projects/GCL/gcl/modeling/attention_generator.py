@@ -161,7 +161,8 @@ class AttentionViewGenerator(nn.Module):
 
 def _with_place(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C + 6, h, w): row and column in [-1, 1], and waves of them."""
-    row, column = (torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) for n in x.shape[-2:])
+    row, column = (torch.linspace(-1, 1, n, device=x.device) for n in x.shape[-2:])
     row, column = torch.meshgrid(row, column, indexing="ij")
     waves = [f(t) for t in (3 * math.pi * row, math.pi * column) for f in (torch.sin, torch.cos)]
-    return torch.cat((x, torch.stack((row, column, *waves)).expand(len(x), -1, -1, -1)), 1)
+    places = torch.stack((row, column, *waves)).to(x.dtype)  # rounded last: phases up to 3 pi
+    return torch.cat((x, places.expand(len(x), -1, -1, -1)), 1)

@@ -16,6 +16,8 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
+from gcl.losses import full_precision
+
 from .layers import RunningNorm
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ class IdentityHead(EmbeddingHead):
 
     Without the latter its weights and its evaluation are those of :class:`EmbeddingHead`.
     The classifier of the base class is not used: classes come and go with every clustering.
+
+    Pooling, statistics and neck are in float32 under autocast too: what tells two people of one
+    camera apart is a small part of a channel's mean, and half precision rounds it off.
     """
 
     def __init__(self, cfg) -> None:
@@ -93,13 +98,14 @@ class IdentityHead(EmbeddingHead):
             _warn_once("a batch has no camids")
         elif not self.camera_norm.knows(camids).all():
             _warn_once(
-                "a batch has cameras without statistics (less than two training images, or a"
-                f" number from {MAX_CAMERAS} on)"
+                "a batch has cameras without statistics (no training images, or a number from"
+                f" {MAX_CAMERAS} on)"
             )
 
     def pool(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C)."""
-        return self.pool_layer(features).flatten(1)
+        """(B, C, h, w) -> (B, C), float32."""
+        with full_precision(features):
+            return self.pool_layer(features.float()).flatten(1)
 
     def neck(
         self, pooled: Tensor, camids: Tensor | None = None, norm: Standardisation | None = None
@@ -112,33 +118,37 @@ class IdentityHead(EmbeddingHead):
         """
         if self.camera_norm is not None:
             pooled = (norm or self.camera_norm)(pooled, camids)
-        return self.bottleneck(pooled[..., None, None]).flatten(1)
+        with full_precision(pooled):
+            return self.bottleneck(pooled[..., None, None]).flatten(1)
 
     @torch.no_grad()
     def measure(self, pooled: Tensor, camids: Tensor) -> None:
-        """Take the cameras' statistics, and the neck's behind them, from all training images:
-        pooled (N, C), camids (N,). Nothing to do without camera-wise standardisation.
+        """Take the cameras' statistics, if the head standardises by camera, and the neck's from all
+        training images: pooled (N, C), camids (N,).
 
         Batch norm's own running statistics are an average over few, small P x K batches. Behind
-        standardised features that is mostly noise, of a size that moves mAP by points.
+        standardised features that is mostly noise, of a size that moves mAP by points; and those of
+        a neck that has seen nothing yet are mean 0 and deviation 1, whatever the features.
         """
-        if self.camera_norm is None:
-            return
-        self.camera_norm.fit(pooled, camids)
+        if self.camera_norm is not None:
+            self.camera_norm.fit(pooled, camids)
+            pooled = self.camera_norm(pooled, camids)
         norms = [m for m in self.bottleneck if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         mode, momenta = self.bottleneck.training, [norm.momentum for norm in norms]
         self.bottleneck.train()
         for norm in norms:  # one batch of all images replaces what was
             norm.reset_running_stats()
             norm.momentum = 1.0
-        self.bottleneck(self.camera_norm(pooled, camids)[..., None, None])
+        self.bottleneck(pooled[..., None, None])
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self.bottleneck.train(mode)
 
     def part_code(self, features: Tensor) -> Tensor:
-        """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C)."""
-        return F.adaptive_avg_pool2d(features, (self.num_parts, 1)).squeeze(3).transpose(1, 2)
+        """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C),
+        float32."""
+        code = F.adaptive_avg_pool2d(features.float(), (self.num_parts, 1))
+        return code.squeeze(3).transpose(1, 2)
 
 
 @functools.cache

@@ -69,17 +69,22 @@ class RunningNorm(nn.Module):
     does no harm, and no gradient flows through it. The statistics follow the last ``window``
     vectors of each group: measured once an epoch they would lag, and features drift out of range.
 
-    Row 0 holds the statistics of all groups together, for vectors without a (known) group.
+    Row 0 holds the statistics of all groups together, for vectors without a (known) group. Those of
+    n vectors of one group are mostly noise when n is small (of two, every channel would be +-1), so
+    mean and deviation are drawn towards row 0: they weigh n / (n + ``prior``).
 
     Args:
         dim: D.
         groups: groups 0 ... groups - 1 have statistics of their own.
         window: vectors over which the statistics follow.
+        prior: how many vectors of a group weigh as much as all groups together.
     """
 
-    def __init__(self, dim: int, groups: int = 0, window: int = 256, eps: float = 1e-3) -> None:
+    def __init__(
+        self, dim: int, groups: int = 0, window: int = 256, eps: float = 1e-3, prior: float = 32
+    ) -> None:
         super().__init__()
-        self.window, self.eps = window, eps
+        self.window, self.eps, self.prior = window, eps, prior
         # weighted count, sum and sum of squares of each group
         self.register_buffer("count", torch.zeros(groups + 1, 1))
         self.register_buffer("sum", torch.zeros(groups + 1, dim))
@@ -109,21 +114,21 @@ class RunningNorm(nn.Module):
 
         Without groups no size depends on B: exporters make a graph for any batch of it.
         """
-        if group is None:
-            row = slice(0, 1)
-        else:
-            row = torch.where(self.knows(group), self._rows(x, group), 0)
-        count = self.count[row]
-        mean = self.sum[row] / count.clamp(min=1)
-        variance = (self.square[row] / count.clamp(min=1) - mean.square()).clamp(min=0)
-        deviation = torch.where(count > 1.5, variance.sqrt() + self.eps, torch.ones_like(count))
-        return (x - mean) / deviation
+        mean = self.sum / self.count.clamp(min=1)
+        variance = self.square / self.count.clamp(min=1) - mean.square()
+        deviation = variance.clamp(min=0).sqrt()
+        own = self.count / (self.count + self.prior)
+        mean = mean[0] + own * (mean - mean[0])
+        deviation = deviation[0] + own * (deviation - deviation[0]) + self.eps
+        # one vector has no deviation
+        deviation = torch.where(self.count[0] > 1.5, deviation, torch.ones_like(deviation))
+        row = slice(0, 1) if group is None else self._rows(x, group)
+        return (x - mean[row]) / deviation[row]
 
     def knows(self, group: Tensor) -> Tensor:
-        """(B,) -> (B,) bool: which groups have statistics of their own. One vector has no
-        deviation."""
+        """(B,) -> (B,) bool: which groups have statistics of their own."""
         row = self._rows(group, group)
-        return (row > 0) & (self.count[row, 0] > 1.5)
+        return (row > 0) & (self.count[row, 0] > 0)
 
     @property
     def _statistics(self) -> tuple[Tensor, Tensor, Tensor]:

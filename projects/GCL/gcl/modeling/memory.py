@@ -41,8 +41,11 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def fill(self, features: Tensor) -> None:
-        """Replace all rows by features (N, D), normalised here."""
-        self.features.copy_(F.normalize(features.float(), dim=1))
+        """Replace all rows by features (N, D), normalised here; a row whose feature is not finite
+        stays as it was."""
+        features = F.normalize(features.float(), dim=1)
+        finite = features.isfinite().all(1, keepdim=True)
+        self.features.copy_(torch.where(finite, features, self.features))
 
     @torch.no_grad()
     def update(self, features: Tensor, indices: Tensor) -> None:
@@ -50,12 +53,14 @@ class MemoryBank(nn.Module):
 
         Args:
             features: (B, D), normalised here.
-            indices: (B,) rows. Of an image that comes several times, the last counts.
+            indices: (B,) rows. Of an image that comes several times, the last counts; a feature
+                that is not finite does not.
         """
         features = F.normalize(features.detach().float(), dim=1)
         if comm.get_world_size() > 1:
             features, indices = _gather(features), _gather(indices)
-        indices = indices.to(self.features.device)
+        finite = features.isfinite().all(1)
+        features, indices = features[finite], indices.to(self.features.device)[finite]
         rows, inverse = torch.unique(indices, return_inverse=True)
         last = torch.zeros_like(rows).scatter_reduce(
             0, inverse, torch.arange(len(indices), device=rows.device), "amax", include_self=False

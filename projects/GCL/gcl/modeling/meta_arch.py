@@ -219,7 +219,7 @@ class GCL(nn.Module):
         """Between the encoder's and the generator's resolution; the same tensor when they agree."""
         if images.shape[-2:] == tuple(size):
             return images
-        return F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
+        return F.interpolate(images.float(), size=tuple(size), mode="bilinear", antialias=True)
 
     def _feature_map(self, images: Tensor, *, learns: bool = True, tracks: bool = True) -> Tensor:
         """E_id's last map of images (B, 3, H, W).
@@ -308,6 +308,14 @@ class GCL(nn.Module):
         """E_id's last map of views (B, 3, h, w), at the size of the crops x; statistics are those
         of originals."""
         return self._feature_map(self.resize(view, x.shape[-2:]), learns=learns, tracks=False)
+
+    @torch.no_grad()
+    def pool_views(self, batch: dict[str, Tensor]) -> Tensor:
+        """Pooled features (B, C) of views as the joint phase shows them to E_id; no running
+        statistic moves."""
+        x = self.preprocess_image(batch)
+        view = self.draw(x, self.part_code(x), *self._structures(batch))
+        return self.heads.pool(self._view_map(self._taught_view(view, x, batch), x, learns=True))
 
     def _structures(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """s_ori and s_new, (B, 1, h, w)."""

@@ -8,6 +8,7 @@ import torch
 from fastreid.config import CfgNode as CN
 from torch import Tensor
 
+from gcl.cores import usable_cores
 from gcl.structure.estimate.augment import occlude, photometric, random_crop
 from gcl.structure.estimate.estimator import WEIGHTS as PACKAGED
 from gcl.structure.estimate.network import SIZE, StructureNet
@@ -55,7 +56,7 @@ class EstimatorTrainer(StepTrainer):
 
     def __init__(self, cfg: CN) -> None:
         self.cfg = cfg
-        workers = cfg.WORKERS or os.cpu_count() or 1
+        workers = cfg.WORKERS or usable_cores()
         examples = read_examples(write_examples(cfg.DATA, cfg.EXAMPLES, cfg.SEED, workers))
         self.examples = type(examples)(*map(torch.from_numpy, examples))
         torch.manual_seed(cfg.SEED)

@@ -16,6 +16,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from gcl.config import add_gcl_config, generator_size
+from gcl.cores import usable_cores
 from gcl.losses import perceptual_distance, reconstruction_loss
 from gcl.modeling.generator_weights import PACKAGED
 from gcl.modeling.imagenet import ImageNet
@@ -91,7 +92,7 @@ class GeneratorTrainer(StepTrainer):
         self.gcl.set_phase("generator")
         self.gcl.train()
         self.imagenet = ImageNet(STAGES, self.gcl.device)
-        workers = node.WORKERS or os.cpu_count() or 1
+        workers = node.WORKERS or usable_cores()
         files = write_turns(node.DATA, node.PEOPLE, tuple(cfg.INPUT.SIZE_TRAIN), cfg.SEED, workers)
         self.turns = Turns(*map(torch.from_numpy, read_turns(files)))
         model = nn.ModuleDict({"generator": self.gcl.generator})

@@ -104,10 +104,28 @@ def locate(
 
 
 def files_below(folder: str, suffix: str = "") -> set[str]:
-    """Files in ``folder`` and all folders below it, relative to it, with "/" between folders."""
+    """Files in ``folder`` and all folders below it, relative to it, with "/" between folders.
+
+    Links are followed, but not into a folder that they are in.
+    """
     found = set()
-    for parent, _, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True):
         below = "" if parent == folder else os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = f"{below}/" if below else ""
         found.update(prefix + name for name in files if name.endswith(suffix))
+        folders[:] = [name for name in folders if not _leads_back(folder, parent, name)]
     return found
+
+
+def _leads_back(folder: str, parent: str, name: str) -> bool:
+    """Whether a link in ``parent`` leads to one of the folders through which it was come by, from
+    ``folder`` on, or above them."""
+    path = os.path.join(parent, name)
+    if not os.path.islink(path):
+        return False
+    target = os.path.join(os.path.realpath(path), "")
+    while not os.path.join(os.path.realpath(parent), "").startswith(target):
+        if len(parent) <= len(folder):
+            return False
+        parent = os.path.dirname(parent)
+    return True

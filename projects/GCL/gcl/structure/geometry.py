@@ -13,8 +13,6 @@ confidence is too low.
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +23,7 @@ from torch import Tensor
 
 from gcl.atomic_files import atomic
 
+from .array_files import read_npy, read_npz
 from .render import check_framing, render_structure
 
 FACES = "faces.npy"
@@ -35,8 +34,9 @@ SHORTEST, TALLEST = 0.05, 10.0
 ASIDE = 1.0
 """Crop widths by which a person's middle can be outside of the crop."""
 
-# what reading a damaged .npz or .npy raises
-BROKEN = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+MOST = 1_000_000
+"""Vertices, and triangles, of a person's mesh: fifty times those of the densest body models."""
+_ARRAYS = ("vertices", "faces", "yaw", "confidence", "framing", "doubtful")
 
 
 class GeometryError(ValueError):
@@ -73,6 +73,8 @@ class Geometry:
         for name, value in (("vertices", vertices), ("faces", faces)):
             if value.ndim != 2 or value.shape[1] != 3 or not len(value):
                 raise GeometryError(f"{name} have the shape {tuple(value.shape)}, not (..., 3)")
+            if len(value) > MOST:
+                raise GeometryError(f"{len(value)} {name} are more than a person's mesh has")
         if faces.is_floating_point() or faces.is_complex():
             raise GeometryError(f"faces are {faces.dtype}, not integers")
         vertices, faces = vertices.detach().float(), faces.long()
@@ -159,18 +161,33 @@ def read_geometry(path: str, folder_faces: Tensor | None = None) -> Geometry:
         GeometryError: it is missing, broken, or holds no usable mesh; the message names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            faces = arrays["faces"] if "faces" in arrays else folder_faces
-            if faces is None:
-                raise GeometryError(f"there are no faces in it and no {FACES} beside it")
-            extra = {k: float(arrays[k]) for k in ("yaw", "confidence") if k in arrays}
-            if "framing" in arrays:
-                extra["framing"] = arrays["framing"]
-            if "doubtful" in arrays:
-                extra["doubtful"] = bool(arrays["doubtful"])
-            return Geometry(arrays["vertices"], faces, **extra)
-    except BROKEN as error:
-        raise GeometryError(f"geometry {path} can not be used: {error}.") from error
+        arrays = read_npz(path, _ARRAYS)
+        faces = arrays.get("faces", folder_faces)
+        if faces is None:
+            raise GeometryError(f"there are no faces in it and no {FACES} beside it")
+        if "vertices" not in arrays:
+            raise GeometryError("there are no vertices in it")
+        extra = {key: float(arrays[key]) for key in ("yaw", "confidence") if key in arrays}
+        if "framing" in arrays:
+            extra["framing"] = np.array(arrays["framing"])  # a copy, for torch can not take others
+        if "doubtful" in arrays:
+            extra["doubtful"] = bool(arrays["doubtful"])
+        return Geometry(arrays["vertices"], faces, **extra)
+    except Exception as error:  # a damaged archive can raise nearly anything
+        raise GeometryError(f"geometry {path} can not be used: {_reason(error)}.") from error
+
+
+def usable(path: str, folder_faces: Tensor | None = None) -> bool:
+    """Whether :func:`read_geometry` can read a file."""
+    try:
+        read_geometry(path, folder_faces)
+    except GeometryError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).rstrip(".").split()) or type(error).__name__
 
 
 def write_faces(folder: str, faces: Tensor) -> None:
@@ -192,11 +209,12 @@ def read_faces(folder: str) -> Tensor | None:
         return None
     try:
         # some body models keep unsigned integers, of which torch knows few
-        faces = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            faces = read_npy(file)
         if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
             raise ValueError(f"{faces.dtype} {faces.shape} is not (F, 3) integers")
-    except BROKEN as error:
-        raise GeometryError(f"{path} can not be used: {error}.") from error
+    except Exception as error:  # as above
+        raise GeometryError(f"{path} can not be used: {_reason(error)}.") from error
     return torch.from_numpy(faces.astype(np.int64))
 
 

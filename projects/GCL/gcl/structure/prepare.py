@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch.distributed as dist
-from tabulate import tabulate
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -21,7 +18,15 @@ from gcl.photographs import PhotographError, photograph_size, read_photograph
 from .adapters import NobodyError
 from .contact_sheet import contact_sheet
 from .crop_keys import CropKeys, files_below, mesh_name
-from .geometry import Geometry, read_faces, render_views, write_faces, write_geometry
+from .geometry import (
+    Geometry,
+    read_faces,
+    render_views,
+    usable,
+    write_faces,
+    write_geometry,
+)
+from .outcomes import Outcome, Summary, is_about_a_name
 from .store import (
     FOLDERS,
     GEOMETRY,
@@ -31,58 +36,12 @@ from .store import (
     names_in,
     open_store,
     render_size,
+    renders_whole,
     write_renders,
 )
 from .verify import Problem, check_geometry, check_renders
 
 Source = Callable[[str], Geometry]
-STATES = ("made", "there already", "nobody", "failed")
-SHOWN = 5  # failures that a summary tells
-
-
-class Outcome(NamedTuple):
-    """What happened to one crop: one of :data:`STATES`, and why."""
-
-    state: str
-    message: str = ""
-
-
-@dataclass
-class Summary:
-    """What happened to a split.
-
-    Attributes:
-        counts: crops by state.
-        messages: why crops have none, at most :data:`SHOWN` a state and process.
-        seconds: wall time of the slowest process.
-    """
-
-    counts: Counter = field(default_factory=Counter)
-    messages: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        self.counts[outcome.state] += 1
-        if outcome.message and self.counts[outcome.state] <= SHOWN:
-            self.messages.append(f"{outcome.state}: {outcome.message}")
-
-    def merge(self, other: Summary) -> None:
-        self.counts += other.counts
-        self.messages += other.messages
-        self.seconds = max(self.seconds, other.seconds)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every crop has its structure."""
-        return not (self.counts["nobody"] or self.counts["failed"])
-
-    def table(self, split: str) -> str:
-        """Counts and speed, and the messages below."""
-        made = self.counts["made"]
-        rate = f"{made / self.seconds:.1f}" if made and self.seconds else "-"
-        row = [split, self.counts.total(), *(self.counts[s] for s in STATES), rate]
-        headers = ("split", "crops", *STATES, "made/s")
-        return "\n".join([tabulate([row], headers=headers), *self.messages])
 
 
 class Preparation(Dataset):
@@ -92,7 +51,7 @@ class Preparation(Dataset):
         crops: what to make, in an order that is the same in every process.
         source: path of a photograph -> mesh.
         folder: the split's folder; made when it is not there.
-        write: what to write, of "renders" and "geometry".
+        write: what to write, of "renders" and "geometry". What is there and whole stays.
         height: of renders in pixels; their width follows the crop.
     """
 
@@ -121,26 +80,41 @@ class Preparation(Dataset):
 
     def __getitem__(self, index: int) -> Outcome:
         crop, key = self.crops[index]
-        # what is there under another name (crop_keys.py) may be another data set's
-        mesh = "geometry" in self.write and mesh_name(key) not in self._meshes
-        renders = "renders" in self.write and key not in self._rendered
+        mesh, renders = self._lacks(key)
         if not (mesh or renders):
             return Outcome("there already")
         try:
             geometry = self.source(crop)
             height, width = photograph_size(crop)
         except NobodyError as error:
-            return Outcome("nobody", error.args[0])
+            return Outcome("nobody", error.args[0], key)
         except (ValueError, OSError) as error:
-            return Outcome("failed", str(error))
-        # errors below stop the run: a full or read-only disk is not a matter of this crop
-        if mesh:
-            path = os.path.join(self.folder, GEOMETRY, mesh_name(key))
-            write_geometry(path, geometry, self._faces)
-        if renders:
-            views = render_views(geometry, (0, *TURNS), render_size(self.height, width / height))
-            write_renders(self.folder, key, views)
+            return Outcome("failed", str(error), key)
+        try:
+            if mesh:
+                write_geometry(self._mesh(key), geometry, self._faces)
+            if renders:
+                size = render_size(self.height, width / height)
+                write_renders(self.folder, key, render_views(geometry, (0, *TURNS), size))
+        except OSError as error:
+            if not is_about_a_name(error):  # a full or read-only disk stops the run
+                raise
+            return Outcome("failed", unwritable(crop, error), key)
         return Outcome("made")
+
+    def _lacks(self, key: str) -> tuple[bool, bool]:
+        """Whether a crop lacks its mesh and renders that are wanted, or has but damaged ones."""
+        # what is there under another name (crop_keys.py) may be another data set's
+        mesh = "geometry" in self.write and not (
+            mesh_name(key) in self._meshes and usable(self._mesh(key), self._faces)
+        )
+        renders = "renders" in self.write and not (
+            key in self._rendered and renders_whole(self.folder, key)
+        )
+        return mesh, renders
+
+    def _mesh(self, key: str) -> str:
+        return os.path.join(self.folder, GEOMETRY, mesh_name(key))
 
 
 class Verification(Dataset):
@@ -219,10 +193,20 @@ def open_written(
 
 def make_folders(folder: str, crops: CropKeys) -> None:
     """Make the folders that files of ``crops`` need in ``folder``, and remove what killed runs left
-    in them."""
+    in them. One whose name the disk can not have is left out: its crops fail alone."""
     for below in sorted({"", *map(os.path.dirname, crops.values())}):
-        os.makedirs(os.path.join(folder, below), exist_ok=True)
+        try:
+            os.makedirs(os.path.join(folder, below), exist_ok=True)
+        except OSError as error:
+            if not is_about_a_name(error):
+                raise
+            continue
         remove_leftovers(os.path.join(folder, below))
+
+
+def unwritable(crop: str, error: OSError) -> str:
+    """Why a crop fails of which a file can not have its name."""
+    return f"{crop}: its structure can not be written ({error.strerror}): rename the crop."
 
 
 def each(dataset: Dataset, workers: int, description: str, unit: str = "crop") -> Iterator[Any]:

@@ -20,10 +20,12 @@ from gcl.atomic_files import atomic
 from gcl.photographs import PhotographError
 from gcl.structure.estimate.crops import load_crop
 
+from .array_files import read_npz
 from .crop_keys import CropKeys, files_below, mesh_name
 from .estimate import Estimate, StructureEstimator
-from .geometry import BROKEN, Geometry, read_faces, write_faces, write_geometry
-from .prepare import Outcome, Summary, each, gather, make_folders, readable, share
+from .geometry import Geometry, read_faces, usable, write_faces, write_geometry
+from .outcomes import Outcome, Summary, is_about_a_name, lines_of_others, one_line
+from .prepare import each, gather, make_folders, readable, share, unwritable
 from .store import GEOMETRY
 
 BATCH = 64
@@ -43,28 +45,35 @@ class Batches(Dataset):
     """
 
     def __init__(self, crops: CropKeys, folder: str) -> None:
-        paths, there = list(crops), files_below(folder, ".npz")
+        paths, self._crops, self._folder = list(crops), crops, folder
         self.batches = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
-        self._there = {path for path, key in crops.items() if mesh_name(key) in there}
+        self._there, self._faces = files_below(folder, ".npz"), read_faces(folder)
+        self._lacking: dict[int, list[str]] = {}  # looked at once: they are written meanwhile
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def lacking(self, index: int) -> list[str]:
-        """Crops of a batch without a mesh."""
-        return [crop for crop in self.batches[index] if crop not in self._there]
+        """Crops of a batch that had no mesh, or a damaged one, when they were first asked for."""
+        if index not in self._lacking:
+            self._lacking[index] = [c for c in self.batches[index] if not self._has_mesh(c)]
+        return self._lacking[index]
 
-    def __getitem__(self, index: int) -> tuple[int, dict[str, np.ndarray], list[OSError]]:
-        """Number of the batch; its pictures, (128, 64, 3) uint8 by path; what can not be read of
-        those that lack a mesh. Both empty when the batch lacks nothing."""
-        pictures, broken = {}, []
+    def _has_mesh(self, crop: str) -> bool:
+        name = mesh_name(self._crops[crop])
+        return name in self._there and usable(os.path.join(self._folder, name), self._faces)
+
+    def __getitem__(self, index: int) -> tuple[int, dict[str, np.ndarray], dict[str, str]]:
+        """Number of the batch; its pictures, (128, 64, 3) uint8 by path; why those that lack a mesh
+        can not be read, by path. Both empty when the batch lacks nothing."""
+        pictures, broken = {}, {}
         lacking = self.lacking(index)
         for crop in self.batches[index] if lacking else ():
             try:
                 pictures[crop] = load_crop(crop)
             except PhotographError as error:
                 if crop in lacking:
-                    broken.append(error)
+                    broken[crop] = str(error)
         return index, pictures, broken
 
 
@@ -107,14 +116,13 @@ def estimate_meshes(
         lacking = dataset.lacking(index)
         for _ in range(len(dataset.batches[index]) - len(lacking)):
             summary.add(Outcome("there already"))
-        for error in broken:
-            summary.add(Outcome("failed", str(error)))
+        for crop, why in broken.items():
+            summary.add(Outcome("failed", why, crops[crop]))
         if pictures:
             found = estimator(list(pictures.values()), batch_size=BATCH)
             for i, crop in enumerate(pictures):
                 if crop in lacking:
-                    path = os.path.join(directory, mesh_name(crops[crop]))
-                    summary.add(_write(path, crop, found, i, faces))
+                    summary.add(_write(directory, crop, crops[crop], found, i, faces))
     summary.seconds = time.perf_counter() - start
     total = Summary()
     for part in gather(summary):  # which also waits until all are done
@@ -130,37 +138,20 @@ def list_doubtful(crops: CropKeys, folder: str) -> int:
         How many of ``crops`` it lists.
     """
     path = os.path.join(folder, DOUBTFUL)
-    found, kept = [], _doubtful_of_others(path, {_data_set(key) for key in crops.values()})
+    others = [line.rpartition(" ") for line in lines_of_others(path, crops)]
+    found, kept = [], [(float(confidence), key) for key, _, confidence in others]
     for key in crops.values():
         mesh = os.path.join(folder, GEOMETRY, mesh_name(key))
         try:
-            with np.load(mesh, allow_pickle=False) as arrays:
-                if "doubtful" in arrays and arrays["doubtful"]:
-                    found.append((float(arrays["confidence"]), key))
-        except BROKEN:  # missing or damaged, which is told where it is used
+            arrays = read_npz(mesh, ("doubtful", "confidence"))
+            if arrays.get("doubtful", False):
+                found.append((float(arrays["confidence"]), one_line(key)))
+        except Exception:  # missing or damaged, which is told where it is used
             continue
     lines = [f"{key} {confidence:.3f}\n" for confidence, key in sorted(found + kept)]
     with atomic(path) as file:
-        file.write("".join(lines).encode())
+        file.write("".join(lines).encode("utf-8", "surrogateescape"))
     return len(found)
-
-
-def _doubtful_of_others(path: str, data_sets: set[str]) -> list[tuple[float, str]]:
-    """Confidences and keys that a list has of crops outside of ``data_sets``."""
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        lines = [line.rpartition(" ") for line in file.read().splitlines()]
-    # names without a data set are a list of an earlier version
-    return [
-        (float(confidence), key)
-        for key, _, confidence in lines
-        if "/" in key and _data_set(key) not in data_sets
-    ]
-
-
-def _data_set(key: str) -> str:
-    return key.partition("/")[0]
 
 
 def adaptation_sample(crops: Sequence[str]) -> list[str]:
@@ -169,8 +160,8 @@ def adaptation_sample(crops: Sequence[str]) -> list[str]:
     return [crop for crop in sample if readable(crop)]
 
 
-def _write(path: str, crop: str, found: Estimate, i: int, faces: Tensor) -> Outcome:
-    """Write the mesh of the ``i``-th picture of a batch, which is ``crop``, to ``path``."""
+def _write(directory: str, crop: str, key: str, found: Estimate, i: int, faces: Tensor) -> Outcome:
+    """Write the mesh of the ``i``-th picture of a batch, which is ``crop``."""
     try:
         geometry = Geometry(
             found.vertices[i],
@@ -181,6 +172,11 @@ def _write(path: str, crop: str, found: Estimate, i: int, faces: Tensor) -> Outc
             doubtful=bool(found.doubtful[i]),
         )
     except ValueError as error:
-        return Outcome("failed", f"{crop}: {error}.")
-    write_geometry(path, geometry, faces)
+        return Outcome("failed", f"{crop}: {error}.", key)
+    try:
+        write_geometry(os.path.join(directory, mesh_name(key)), geometry, faces)
+    except OSError as error:
+        if not is_about_a_name(error):
+            raise
+        return Outcome("failed", unwritable(crop, error), key)
     return Outcome("made")

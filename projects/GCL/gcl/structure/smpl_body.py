@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .array_files import read_npz
 from .body import BodyOutput, stand
 from .poses import Pose
 from .skeleton import Skeleton, as_rotations, axis_angle
-from .unpickle import ArrayUnpickler
+from .unpickle import ArrayUnpickler, Held, Maker, load_arrays
 
 WHERE = (
     "register at https://smpl.is.tue.mpg.de, accept the licence (non-commercial research only, no"
@@ -49,6 +51,13 @@ _ENDS = {
 }
 # where smplx's output joints have COCO's 17: five vertices of the face, then bones
 _COCO = (24, 26, 25, 28, 27, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
+
+
+_NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
+MOST_BYTES = 2**30
+"""Of all arrays of a model file together."""
+_LARGEST = 2**24
+"""Numbers of a matrix; the joint regressor has 24 x 6,890."""
 
 
 class SMPLBody:
@@ -180,18 +189,16 @@ def _read(path: Path) -> SimpleNamespace:
         raise FileNotFoundError(f"SMPL model {path} does not exist: {WHERE}.")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                data = dict(file)
+            data = read_npz(str(path), _NEEDED, most=MOST_BYTES)
         else:
-            with open(path, "rb") as file:
-                data = _Unpickler(file, encoding="latin1").load()
-        data = {str(key): _array(value) for key, value in data.items()}
+            content = path.read_bytes()
+            data = load_arrays(content, _Unpickler, MOST_BYTES, encoding="latin1")
+        data = {str(key): value for key, value in data.items()}
     # a damaged file can raise nearly anything
     except Exception as error:
         reason = " ".join(str(error).split())  # pickle's own has line breaks
         raise ValueError(f"{path} can not be read as an SMPL model ({reason}): {WHERE}.") from error
-    needed = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
-    missing = [key for key in needed if key not in data]
+    missing = [key for key in _NEEDED if key not in data]
     if missing or len(np.asarray(data["v_template"])) != 6890:
         raise ValueError(
             f"{path} is no SMPL model with 6,890 vertices"
@@ -200,41 +207,74 @@ def _read(path: Path) -> SimpleNamespace:
     return SimpleNamespace(**data)
 
 
-def _array(value: object) -> object:
-    if isinstance(value, _Chumpy):
-        return np.asarray(value.x)
-    return value.toarray() if hasattr(value, "toarray") else value
-
-
-class _Chumpy:
+class _Chumpy(Held):
     """Stands for chumpy.ch.Ch, of which the model files need only the array."""
 
-    x: np.ndarray
+    __slots__ = ()
 
-    def __setstate__(self, state: dict) -> None:
-        self.x = state["x"]
+    def plain(self, resolve: Callable[[Any], Any]) -> Any:
+        return resolve(self.state["x"])
 
 
-_MAKERS = {
-    ("_codecs", "encode"),
-    ("copy_reg", "_reconstructor"),
-    ("copyreg", "_reconstructor"),
-    ("__builtin__", "object"),
-    ("builtins", "object"),
-}
+class _Sparse(Held):
+    """Stands for a scipy matrix in compressed columns; the array that it is."""
+
+    __slots__ = ()
+
+    def plain(self, resolve: Callable[[Any], Any]) -> np.ndarray:
+        state = resolve(self.state)
+        rows, columns = state["_shape"] if "_shape" in state else state["shape"]
+        if rows * columns > _LARGEST:
+            raise ValueError(f"a matrix of {rows} x {columns}")
+        index, starts = np.asarray(state["indices"]), np.asarray(state["indptr"])
+        if len(starts) != columns + 1 or (len(index) and index.min() < 0):
+            raise ValueError("a sparse matrix whose indices are damaged")
+        dense = np.zeros((rows, columns), state["data"].dtype)
+        column = np.repeat(np.arange(columns), np.diff(starts))
+        np.add.at(dense, (index, column), state["data"])  # numpy checks what scipy does not
+        return dense
+
+
+class _SparseRows(_Sparse):
+    """In compressed rows: the columns of its transpose."""
+
+    __slots__ = ()
+
+    def plain(self, resolve: Callable[[Any], Any]) -> np.ndarray:
+        state = resolve(self.state)
+        key = "_shape" if "_shape" in state else "shape"
+        self.state = {**state, key: tuple(state[key])[::-1]}
+        return super().plain(lambda value: value).T
+
+
+def _reconstructor(kind: type[Held], *_: Any) -> Held:
+    """How older protocols make objects."""
+    if kind not in (_Chumpy, _Sparse, _SparseRows):
+        raise ValueError("an object of another kind")
+    return kind()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """How older protocols write bytes."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes in {encoding}")
+    return text.encode("latin1")
 
 
 class _Unpickler(ArrayUnpickler):
     """Knows the arrays of scipy and chumpy too, and nothing that could run code."""
 
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) == ("chumpy.ch", "Ch"):
-            return _Chumpy
-        if module.startswith("scipy.sparse") and name in ("csc_matrix", "csr_matrix"):
-            import scipy.sparse
-
-            return getattr(scipy.sparse, name)
-        # how older protocols make objects of the classes above
-        if (module, name) in _MAKERS:
-            return pickle.Unpickler.find_class(self, module, name)
-        return super().find_class(module, name)
+    allowed = {
+        **ArrayUnpickler.allowed,
+        ("chumpy.ch", "Ch"): _Chumpy,
+        ("_codecs", "encode"): Maker(_encode),
+        ("copy_reg", "_reconstructor"): Maker(_reconstructor),
+        ("copyreg", "_reconstructor"): Maker(_reconstructor),
+        ("__builtin__", "object"): "object",  # which _reconstructor is told of
+        ("builtins", "object"): "object",
+        **{
+            (f"scipy.sparse.{module}", f"{kind}_matrix"): stand_in
+            for kind, stand_in in (("csc", _Sparse), ("csr", _SparseRows))
+            for module in (kind, f"_{kind}")  # its name before and since scipy 1.8
+        },
+    }

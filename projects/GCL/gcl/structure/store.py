@@ -12,7 +12,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gcl.atomic_files import atomic
 
@@ -35,6 +35,11 @@ FOLDERS = ("render", *(f"render_{turn}" for turn in TURNS))
 GEOMETRY = "geometry"
 
 SOURCES = ("renders", "geometry")
+
+MOST = 2**24
+"""Pixels of a render."""
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+"""Of Pillow's, in which grey is written; a render under another suffix is a PNG."""
 
 _REMEDY = (
     "write each data set's structures by tools/prepare_structure.py <data set> --out {}, which"
@@ -200,11 +205,23 @@ def read_render(path: str) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST:
+                raise ValueError(f"{image.width} x {image.height} pixels are no render")
             return image.convert("L")
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except Exception as error:  # Pillow's decoders meet damage with a dozen kinds of exceptions
         raise OSError(
             f"structure render {path} can not be read ({error}): render it again."
         ) from error
+
+
+def renders_whole(folder: str, name: str) -> bool:
+    """Whether all eight views of a crop in a split's folder can be read."""
+    try:
+        for turn in (0, *TURNS):
+            read_render(render_path(folder, name, turn))
+    except OSError:
+        return False
+    return True
 
 
 def write_renders(folder: str, name: str, views: Sequence[Image.Image]) -> None:
@@ -216,7 +233,8 @@ def write_renders(folder: str, name: str, views: Sequence[Image.Image]) -> None:
         views: eight images of mode "L", in the order of :data:`FOLDERS`. The suffix of ``name``
             decides on the file format, as the layout has renders under their crop's name.
     """
-    kind = Image.registered_extensions().get(os.path.splitext(name)[1].lower(), "PNG")
+    kind = Image.registered_extensions().get(os.path.splitext(name)[1].lower())
+    kind = kind if kind in _FORMATS else "PNG"
     for view, image in zip(FOLDERS, views, strict=True):
         with atomic(os.path.join(folder, view, name)) as file:
             image.save(file, kind, quality=95)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 
 import gcl  # noqa: F401  first: adapts fastreid
+from gcl.cores import usable_cores
 
 from .plan import Settings
 from .set_files import write_set
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, nargs=2, default=usual.size, metavar=("H", "W"))
     parser.add_argument("--seed", type=int, default=usual.seed)
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="processes")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -4,13 +4,15 @@ python tools/prepare_structure.py Market1501 --out datasets/meshes
 torchrun --nproc-per-node 8 tools/prepare_structure.py MSMT17 --out datasets/meshes
 python tools/prepare_structure.py Market1501 --source hmr2 --input out/ --out datasets/meshes
 
-DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops. The source
+DATA is a data set that the toolbox knows, under FASTREID_DATASETS, or a folder of crops and all the
+folders in it. The source
 is our own estimator, or a mesh-recovery tool's files, or geometry (our .npz). The estimator writes
 its meshes to OUT/<split>/geometry, and the names of those it is not sure of to
 OUT/<split>/low_confidence.txt. All files are named after the data set (or folder) and the crop's
 path in it, so that OUT can hold several data sets (two folders of one name need an OUT each). What
-is there already is left as it is, so a killed run goes on where it was. To check what is there:
---source renders, or --source geometry --write geometry.
+is there already and whole is left as it is, so a killed run goes on where it was. Crops without a
+structure are listed with the reason in OUT/<split>/failed.txt, and the exit status is 1. To check
+what is there: --source renders, or --source geometry --write geometry.
 """
 
 from __future__ import annotations
@@ -24,15 +26,16 @@ from collections.abc import Callable
 import torch.distributed as dist
 
 from gcl import ConfigError
+from gcl.cores import usable_cores
 from gcl.data.build import load_dataset
 from gcl.data.folder import dataset_keys, folder_keys
 from gcl.photographs import SUFFIXES
 from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
+from gcl.structure.outcomes import FAILED, Summary, list_failed
 from gcl.structure.prepare import (
     Preparation,
-    Summary,
     Verification,
     open_written,
     prepare,
@@ -104,18 +107,23 @@ def at_least(low: int) -> Callable[[str], int]:
 
 
 def default_workers() -> int:
-    """Cores of this machine that each process of the job can have."""
-    return max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
+    """Cores that each process of the job can have."""
+    return max(usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
 
 
-def list_crops(data: str, splits: list[str]) -> dict[str, CropKeys]:
+def list_crops(data: str, splits: list[str], out: str) -> dict[str, CropKeys]:
     """The crops of each split, in an order that is the same everywhere.
+
+    Args:
+        out: where structures are; nothing in there is a crop.
 
     Raises:
         ConfigError: there are none.
     """
     if os.path.isdir(data):
-        crops = {"train": folder_keys(data)}
+        if os.path.realpath(data) == os.path.realpath(out):
+            raise ConfigError(f"--out {out} is the folder of the crops: write to another one.")
+        crops = {"train": folder_keys(data, without=out)}
         if splits != ["train"]:
             raise ConfigError(f"{data} is a folder of crops, which are all 'train': drop --split.")
     else:
@@ -126,6 +134,12 @@ def list_crops(data: str, splits: list[str]) -> dict[str, CropKeys]:
         if not keys:
             raise ConfigError(f"{data} has no images ({', '.join(SUFFIXES)}) for {split}.")
     return crops
+
+
+def printable(text: str) -> str:
+    """Names of files can be any bytes, of which not every terminal can show all."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def what_to_check(args: argparse.Namespace) -> str | None:
@@ -167,7 +181,7 @@ def estimate(args: argparse.Namespace, split: str, crops: CropKeys) -> Summary:
     source = open_adapter("geometry", geometry, crops)
     summary = prepare(Preparation(crops, source, folder, ["renders"], args.height), args.workers)
     summary.counts["failed"] += estimated.counts["failed"]
-    summary.messages = estimated.messages + summary.messages
+    summary.lost += [outcome for outcome in estimated.lost if outcome.state == "failed"]
     return summary
 
 
@@ -191,7 +205,7 @@ def run(args: argparse.Namespace) -> bool:
         raise ConfigError("--input holds a tool's files: name the tool by --source.")
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
-    for split, crops in list_crops(args.data, args.split).items():
+    for split, crops in list_crops(args.data, args.split, args.out).items():
         folder = os.path.join(args.out, split)
         broken = set()
         if check:
@@ -209,8 +223,10 @@ def run(args: argparse.Namespace) -> bool:
                 summary = prepare(dataset, args.workers)
             text = summary.table(split)
             good &= summary.complete
+            if main_process and list_failed(crops, folder, summary.lost):
+                text += f"\nall of them are in {os.path.join(folder, FAILED)}"
         if main_process:
-            print(text)
+            print(printable(text))
             picture = os.path.join(args.out, f"sheet_{split}.png")
             store = open_written(args.out, split, args.write, crops, args.height)
             if sheet(store, [crop for crop in crops if crop not in broken], picture):

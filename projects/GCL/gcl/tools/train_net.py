@@ -18,6 +18,7 @@ from torch.multiprocessing import ProcessExitedException
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine import trainer_of
 from gcl.engine.checkpoint import AtomicCheckpointer
+from gcl.engine.divergence import DivergedError
 from gcl.engine.hooks import NoClusterError
 from gcl.engine.initial_weights import check_evaluated_weights
 from gcl.engine.testing import as_toolbox, test_all
@@ -27,7 +28,7 @@ from gcl.structure.store import MissingStructureError
 from .command_line import find_config, given_keys, read_config, sentence
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
-USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, OSError)
+USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
 
 
 def load_config(args):

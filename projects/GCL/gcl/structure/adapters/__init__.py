@@ -3,8 +3,9 @@
 :func:`open_adapter` gives a function from a crop's path to its mesh, for any of :data:`ADAPTERS`.
 """
 
+from .files_of_crops import NobodyError
 from .payload import PayloadError, read_payload
-from .tool_folder import ADAPTERS, Adapter, NobodyError, open_adapter
+from .tool_folder import ADAPTERS, Adapter, open_adapter
 
 __all__ = [
     "ADAPTERS",

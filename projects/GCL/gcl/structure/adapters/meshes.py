@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+
 import numpy as np
 
-from .payload import PayloadError
+from gcl.structure.geometry import MOST
 
-SUFFIXES = (".obj", ".ply")
+from .payload import PayloadError, check_size
+
+SUFFIXES = (".obj", ".ply", ".glb")
 
 
 def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -15,7 +20,7 @@ def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
     4D-Humans (``--save_mesh``), TokenHMR and SAM 3D Body's notebook write such files with x right,
     y UP, z BACK (towards the camera), metres, the camera in the origin: they are turned by half a
     turn about x. A mesh that lies wholly in front of a camera that looks along +z has our axes
-    already.
+    already. Nothing that a file names is read beside it: no textures, no other files.
 
     Licence: that of the tool which made the mesh; TokenHMR's and PromptHMR's forbid surveillance.
 
@@ -28,13 +33,26 @@ def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
     import trimesh  # slow to import, and only here
 
     try:
+        check_size(path)
+        with open(path, "rb") as file:
+            content = io.BytesIO(file.read())  # without a path trimesh finds no other files
         mesh = trimesh.load(
-            path, force="mesh", process=False, maintain_order=True, skip_materials=True
+            content,
+            file_type=os.path.splitext(path)[1][1:].lower(),
+            force="mesh",
+            process=False,
+            maintain_order=True,
+            skip_materials=True,
         )
+        if max(len(mesh.vertices), len(mesh.faces)) > MOST:
+            raise ValueError("it has more vertices or faces than a person's mesh")
+        if mesh.vertices.shape[1:] != (3,) or mesh.faces.shape[1:] != (3,):
+            raise ValueError(f"vertices {mesh.vertices.shape} and faces {mesh.faces.shape}")
         vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int64)
     # whatever a parser meets in a broken file
     except Exception as error:
-        raise PayloadError(f"{path} can not be read ({type(error).__name__}: {error}).") from error
+        reason = " ".join(str(error).split())
+        raise PayloadError(f"{path} can not be read ({type(error).__name__}: {reason}).") from error
     if not len(vertices) or not len(faces):
         raise PayloadError(f"{path} has {len(vertices)} vertices and {len(faces)} faces: no mesh.")
     if not (vertices[:, 2] > 0).all():

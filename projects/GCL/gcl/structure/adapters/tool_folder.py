@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,23 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from gcl.structure.crop_keys import CropKeys, files_below, locate, mesh_names, tool_names
+from gcl.structure.crop_keys import CropKeys, files_below, locate, mesh_names
 from gcl.structure.geometry import FACES, Geometry, GeometryError, read_faces, read_geometry
 
 from . import meshes, payload, smpl_parameters, tools
+from .files_of_crops import REMEDY, FilesOfCrops, NobodyError
 from .payload import PayloadError, read_payload
 
 if TYPE_CHECKING:
     from gcl.structure.smpl_body import SMPLBody
 
-# what tools put behind the image's name: 4D-Humans x_0.obj, SAM 3D Body x_mesh_000.ply
-_PERSON = re.compile(r"_(mesh_)?\d+$")
-
-_REMEDY = "put the files into folders as the crops are, or give the crops different names"
-
-
-class NobodyError(LookupError):
-    """The tool has no mesh for a crop."""
+MOST_PEOPLE = 1000
+"""In a crop."""
 
 
 @dataclass(frozen=True)
@@ -55,40 +48,11 @@ ADAPTERS = {
     "tokenhmr": Adapter(tools.tokenhmr, "model.smpl.faces"),
     "sam3dbody": Adapter(tools.sam3dbody, "estimator.faces"),
     "nlf": Adapter(tools.nlf, "smplx.SMPL(model_path).faces"),
-    "multihmr": Adapter(tools.multihmr, "model.smpl_layer['neutral'].bm_x.faces"),
+    "multihmr": Adapter(tools.multihmr, "next(iter(model.smpl_layer.values())).bm_x.faces"),
     "smpl": Adapter(smpl_parameters.smpl_parameters),
     "mesh": Adapter(meshes.read_mesh),
 }
 """Adapters by name."""
-
-
-class _Folder:
-    """Files of a folder by the crop they belong to.
-
-    A file ``<name>``, ``<name>_<number>`` or ``<name>_mesh_<number>`` belongs to the crop of that
-    name (without suffix; with as many of its folders as the tool kept), unless it is another crop's
-    own name.
-    """
-
-    def __init__(self, folder: str, suffixes: tuple[str, ...], crops: CropKeys) -> None:
-        self.folder, self.crops = folder, crops
-        names = {}
-        for file in sorted(files_below(folder)):
-            name, suffix = os.path.splitext(file)
-            if suffix.lower() in suffixes and os.path.basename(file) != FACES:
-                names[file] = name
-        given = set(names.values())
-        known = {n for path, key in crops.items() for n in tool_names(path, key) if n in given}
-        self.files: dict[str, list[str]] = defaultdict(list)
-        for file, name in names.items():
-            owner = name if name in known else _PERSON.sub("", name)
-            self.files[owner].append(os.path.join(folder, file))
-        self._owner = locate(crops, tool_names, self.files, folder, _REMEDY)
-
-    def __getitem__(self, crop: str) -> list[str]:
-        if crop not in self._owner:
-            raise NobodyError(f"{self.folder} has no file for {self.crops[crop]}.")
-        return self.files[self._owner[crop]]
 
 
 class GeometryFolder:
@@ -96,7 +60,7 @@ class GeometryFolder:
 
     def __init__(self, folder: str, crops: CropKeys) -> None:
         self._folder, self._crops = folder, crops
-        self._names = locate(crops, mesh_names, files_below(folder, ".npz"), folder, _REMEDY)
+        self._names = locate(crops, mesh_names, files_below(folder, ".npz"), folder, REMEDY)
         self.faces = read_faces(folder)
 
     def __call__(self, crop: str) -> Geometry:
@@ -111,7 +75,7 @@ class MeshFolder:
     faces = None  # every file has its own
 
     def __init__(self, folder: str, crops: CropKeys) -> None:
-        self._files = _Folder(folder, meshes.SUFFIXES, crops)
+        self._files = FilesOfCrops(folder, meshes.SUFFIXES, crops)
 
     def __call__(self, crop: str) -> Geometry:
         people = [meshes.read_mesh(path) for path in self._files[crop]]
@@ -130,7 +94,7 @@ class ToolFolder:
         reader: Callable[[Any], tools.People],
         faces: Tensor,
     ) -> None:
-        self._files = _Folder(folder, payload.SUFFIXES, crops)
+        self._files = FilesOfCrops(folder, payload.SUFFIXES, crops)
         self._name, self._reader = name, reader
         self.faces = faces
 
@@ -141,9 +105,11 @@ class ToolFolder:
                 people += self._reader(read_payload(path))
             except PayloadError:
                 raise
-            except (KeyError, ValueError, TypeError, IndexError) as error:
+            except Exception as error:  # whatever arrays and containers of another kind lead to
                 reason = error.args[0] if error.args else type(error).__name__
                 raise PayloadError(f"{path} is no file of {self._name}: {reason}.") from error
+        if len(people) > MOST_PEOPLE:
+            raise PayloadError(f"{path} has {len(people)} people, more than a crop can show.")
         if not people:
             raise NobodyError(f"{path} has no person for {self._files.crops[crop]}.")
         return _geometry(path, max(people, key=apparent_height), self.faces)
@@ -169,7 +135,7 @@ def open_adapter(
 
     Raises:
         GeometryError: there is no such folder, or no faces for the vertices of it.
-        MissingStructureError: two crops would share a file.
+        MissingStructureError: two crops would share a file, or it can not be told whose it is.
     """
     if not os.path.isdir(folder):
         raise GeometryError(f"{folder} is no folder with files of {name} (--input).")
