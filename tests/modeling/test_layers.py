@@ -59,12 +59,27 @@ def test_a_camera_of_few_images_is_not_taken_at_its_word(images):
 
 def test_the_prior_is_how_many_images_weigh_as_much_as_all():
     features, camids = draw(90, 4) * 3 + 1, torch.tensor([0] * 80 + [1] * 10)
-    norm = RunningNorm(4, groups=2, prior=10)
+    norm = RunningNorm(4, groups=2, prior=10, window=100)
     norm.fit(features, camids)
-    mean = (features[80:].mean(0) + features.mean(0)) / 2
-    deviation = (features[80:].std(0, correction=0) + features.std(0, correction=0)) / 2
+    own = (1 + 10 / 100) / 2
+    mean = own * features[80:].mean(0) + (1 - own) * features.mean(0)
+    deviation = own * features[80:].std(0, correction=0)
+    deviation += (1 - own) * features.std(0, correction=0)
     f = draw(1, 4, seed=1)
     torch.testing.assert_close(norm(f, torch.tensor([1])), (f - mean) / (deviation + 1e-3))
+
+
+def test_a_group_with_a_full_window_is_taken_at_its_word():
+    """As without a prior: 40 images where the statistics follow the last 30."""
+    features, camids = draw(60, 4) * 3 + 1, torch.tensor([0] * 20 + [1] * 40)
+    norms = [RunningNorm(4, groups=2, prior=prior, window=30) for prior in (10, 0)]
+    for norm in norms:
+        norm.fit(features, camids)
+    f = draw(5, 4, seed=1)
+    ours, plain = (norm(f, torch.ones(5, dtype=torch.long)) for norm in norms)
+    torch.testing.assert_close(ours, plain)
+    few, alone = (norm(f, torch.zeros(5, dtype=torch.long)) for norm in norms)
+    assert not torch.allclose(few, alone, atol=1e-3)
 
 
 def test_standardised_training_images_have_mean_0_and_deviation_1_in_each_camera():

@@ -71,13 +71,14 @@ class RunningNorm(nn.Module):
 
     Row 0 holds the statistics of all groups together, for vectors without a (known) group. Those of
     n vectors of one group are mostly noise when n is small (of two, every channel would be +-1), so
-    mean and deviation are drawn towards row 0: they weigh n / (n + ``prior``).
+    mean and deviation are drawn towards row 0: they weigh (1 + prior / window) n / (n + prior),
+    which is all where the window is full.
 
     Args:
         dim: D.
         groups: groups 0 ... groups - 1 have statistics of their own.
         window: vectors over which the statistics follow.
-        prior: how many vectors of a group weigh as much as all groups together.
+        prior: about how many vectors of a group weigh as much as all groups together.
     """
 
     def __init__(
@@ -117,7 +118,8 @@ class RunningNorm(nn.Module):
         mean = self.sum / self.count.clamp(min=1)
         variance = self.square / self.count.clamp(min=1) - mean.square()
         deviation = variance.clamp(min=0).sqrt()
-        own = self.count / (self.count + self.prior)
+        own = (1 + self.prior / self.window) * self.count / (self.count + self.prior)
+        own = own.clamp(max=1)  # counts are rounded
         mean = mean[0] + own * (mean - mean[0])
         deviation = deviation[0] + own * (deviation - deviation[0]) + self.eps
         # one vector has no deviation
