@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from fastreid.evaluation.evaluator import inference_context
 from fastreid.utils import comm
 from torch import Tensor
+
+from gcl.data.build import TrainingSet
+
+logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -51,3 +57,17 @@ def fit_view_statistics(model, loader) -> None:
     pooled = torch.cat([part[0] for part in gathered]).to(model.device)
     camids = torch.cat([part[1] for part in gathered]).to(model.device)
     model.heads.generated_norm.fit(pooled, camids)
+
+
+def complete_statistics(model, cfg) -> None:
+    """Measure the cameras' statistics from the training images, where GCL.CAMERA_NORM wants them
+    and the weights bring none (ImageNet's, the packaged encoder's, another tool's): without them
+    nothing would be standardised, and nobody told."""
+    norm = getattr(model.heads, "camera_norm", None)
+    if norm is None or norm.count.any():
+        return
+    logger.info("The weights bring no statistics of cameras: measured from the training images.")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.GCL.PHASES = ("contrast",)  # of images alone: no structures are needed
+    extract_features(model, TrainingSet(cfg).feature_loader())
