@@ -80,13 +80,27 @@ def test_by_hand() -> None:
     assert penalties == pytest.approx([2 / 4])
 
 
-def test_a_gallery_smaller_than_max_rank() -> None:
+def test_the_curve_of_a_gallery_smaller_than_max_rank_is_flat_behind_it() -> None:
+    """The toolbox's ends there, and its evaluator asks for rank 10 of every gallery."""
     rng = np.random.default_rng(0)
     pids = rng.integers(0, 3, 8)
     arrays = rng.random((5, 8)), rng.integers(0, 3, 5), pids, np.zeros(5), np.ones(8)
     expected = toolbox(*arrays, max_rank=50)
     assert len(expected[0]) == 8
-    assert_identical(rank.evaluate_rank(*arrays, max_rank=50), expected)
+    cmc, *rest = rank.evaluate_rank(*arrays, max_rank=50)
+    assert cmc.shape == (50,) and (cmc[8:] == cmc[7]).all()
+    assert_identical((cmc[:8], *rest), expected)
+
+
+def test_the_evaluator_of_a_gallery_below_ten() -> None:
+    """One query, its person second of three: mAP 1/2; within 5 and 10 for sure."""
+    evaluator = ReidEvaluator(get_cfg(), num_query=1)
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0]])
+    pids, camids = torch.tensor([1, 2, 1, 3]), torch.tensor([0, 1, 1, 1])
+    evaluator.process({"targets": pids, "camids": camids}, features)
+    results = evaluator.evaluate()
+    wanted = {"Rank-1": 0, "Rank-5": 100, "Rank-10": 100, "mAP": 50, "mINP": 50, "metric": 25}
+    assert dict(results) == pytest.approx(wanted)
 
 
 def test_junk_may_leave_fewer_images_than_max_rank() -> None:

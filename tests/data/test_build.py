@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +16,14 @@ from structure.estimators import estimator  # noqa: F401  a fixture
 from structure.figures import figure
 
 from gcl.config import ConfigError
-from gcl.data.build import TrainingSet, camera_number, load_dataset, phase_batch_size, seed_of
+from gcl.data.build import (
+    TrainingSet,
+    camera_number,
+    load_dataset,
+    load_test_set,
+    phase_batch_size,
+    seed_of,
+)
 from gcl.data.sampler import ShuffleSampler
 from gcl.structure.geometry import render_views, write_geometry
 from gcl.structure.store import MissingStructureError
@@ -61,16 +68,16 @@ def test_items_are_paths_and_cameras_in_the_order_of_names(cfg, market_data):
 
 
 def test_the_order_does_not_depend_on_the_file_system(cfg, monkeypatch):
-    plain, listing, orders = TrainingSet(cfg), glob.glob, set()
+    plain, listing, orders = TrainingSet(cfg), os.listdir, set()
     for seed in range(3):
 
-        def shuffled(*args: object, seed: int = seed, **kwargs: object) -> list[str]:
-            found = sorted(listing(*args, **kwargs))
+        def shuffled(path: str, seed: int = seed) -> list[str]:
+            found = sorted(listing(path))
             random.Random(seed).shuffle(found)
             orders.add(tuple(found))
             return found
 
-        monkeypatch.setattr(glob, "glob", shuffled)
+        monkeypatch.setattr(os, "listdir", shuffled)
         again = TrainingSet(cfg)
         assert again.items == plain.items
         np.testing.assert_array_equal(again.identities, plain.identities)
@@ -260,9 +267,51 @@ def test_an_unknown_data_set_is_named():
 
 
 def test_a_data_set_that_is_not_there_is_named_with_its_folder(market_data, tmp_path):
-    shutil.rmtree(tmp_path / "datasets" / "Market-1501-v15.09.15" / "query")
-    with pytest.raises(ConfigError, match=f"Market1501.*query.*FASTREID_DATASETS = {tmp_path}"):
+    shutil.rmtree(tmp_path / "datasets" / "Market-1501-v15.09.15" / "bounding_box_train")
+    words = f"DATASETS.NAMES Market1501.*box_train.*FASTREID_DATASETS = {tmp_path}"
+    with pytest.raises(ConfigError, match=words):
         load_dataset("Market1501")
+
+
+@pytest.fixture
+def market_folder(market_data, tmp_path) -> Path:
+    """Market1501's, with a query and a gallery image of person 5, from cameras 1 and 2."""
+    return tmp_path / "datasets" / "Market-1501-v15.09.15"
+
+
+def test_a_test_set_has_queries_with_matches(market_folder):
+    data = load_test_set("Market1501")
+    assert len(data.query) == len(data.gallery) == 1
+
+
+@pytest.mark.parametrize("absent", [True, False])
+@pytest.mark.parametrize(
+    ("split", "folder"), [("query", "query"), ("gallery", "bounding_box_test")]
+)
+def test_a_test_set_without_images_names_the_folder(market_folder, split, folder, absent):
+    if absent:
+        shutil.rmtree(market_folder / folder)
+    else:
+        next((market_folder / folder).iterdir()).unlink()
+    words = rf"^DATASETS.TESTS Market1501 has no {split} images \(.*{folder}\)\.$"
+    with pytest.raises(ConfigError, match=words):
+        load_test_set("Market1501")
+
+
+@pytest.mark.parametrize("name", ["0005_c1s1_000002_00.jpg", "0006_c2s1_000002_00.jpg"])
+def test_a_test_set_without_a_match_says_so(market_folder, name):
+    """The same camera, and another person: neither counts as a match."""
+    image = next((market_folder / "bounding_box_test").iterdir())
+    image.rename(image.with_name(name))
+    cameras = 1 if "_c1" in name else 2
+    words = rf"none of the 1 query.*another camera \({cameras} in all"
+    with pytest.raises(ConfigError, match=words):
+        load_test_set("Market1501")
+
+
+def test_a_test_set_that_nobody_registered():
+    with pytest.raises(ConfigError, match="^DATASETS.TESTS: the toolbox.*'Markt1501'"):
+        load_test_set("Markt1501")
 
 
 def test_seeds_differ_by_epoch_and_rank_and_fit_32_bits():

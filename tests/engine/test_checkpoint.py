@@ -27,7 +27,7 @@ def test_a_checkpoint_holds_the_model_what_was_registered_and_the_rest(checkpoin
     checkpointer.save("model_0001", epoch=1)
     saved = runs.load(tmp_path / "model_0001.pth")
     assert saved["epoch"] == 1
-    assert saved["training_state"] == {"seed": 3}
+    assert saved["training_state"] == {"seed": 3, "evaluated": True}
     runs.assert_same(saved["model"], dict(checkpointer.model.state_dict()))
     assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]
@@ -55,6 +55,13 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_as_it_was(
     monkeypatch.undo()
     checkpointer.save("model", epoch=3)
     assert runs.load(tmp_path / "model.pth")["epoch"] == 3
+
+
+def test_the_best_checkpoint_is_not_what_a_run_goes_on_from(checkpointer, tmp_path):
+    checkpointer.save("model_0001", epoch=1)
+    checkpointer.save("model_best", last=False, epoch=2)
+    assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
+    assert runs.load(tmp_path / "model_best.pth")["epoch"] == 2
 
 
 def test_only_the_main_process_writes(tmp_path):
@@ -219,9 +226,10 @@ def test_a_finished_run_has_nothing_to_resume(toy, finished, tmp_path):
     assert runs.checkpoints(out) == {"model_final.pth"}
 
 
-@pytest.mark.parametrize("save", [0, 1, 4])
+@pytest.mark.parametrize("save", [0, 1, 2, 3, 4])
 def test_killed_in_the_middle_of_writing_a_checkpoint(toy, finished, tmp_path, save):
-    """The first one, model_best of the first phase, and one of the generator phase."""
+    """The first one; before the evaluation of the first phase, model_best and after it; and one of
+    the generator phase."""
     out = tmp_path / "run"
     process = runs.launch(runs.train_and_die, out, str(toy), save)
     process.join(1800)

@@ -7,6 +7,7 @@ from fastreid.modeling import build_model
 
 from gcl.data.build import TrainingSet
 from gcl.data.sampler import ShuffleSampler
+from gcl.engine import feature_pass
 from gcl.engine.feature_pass import complete_statistics, extract_features, fit_view_statistics
 
 
@@ -196,6 +197,15 @@ def test_weights_without_statistics_of_cameras_get_the_training_images(build, to
     before = {name: value.clone() for name, value in again.heads.state_dict().items()}
     complete_statistics(again, cfg)
     runs.assert_same(dict(again.heads.state_dict()), before)
+
+
+def test_statistics_that_no_test_set_needs_are_not_measured(build, toy, tmp_path, monkeypatch):
+    """Each test set by its own cameras': the training images need not be there."""
+    model, _ = build()
+    monkeypatch.setattr(feature_pass, "TrainingSet", lambda cfg: pytest.fail("opened"))
+    own = runs.config(tmp_path, toy, GCL__FOREIGN_CAMERAS="own", DATASETS__TESTS=("DukeMTMC",))
+    complete_statistics(model, own)
+    assert not model.heads.camera_norm.count.any()
 
 
 def test_without_cameras_statistics_none_are_measured(build):

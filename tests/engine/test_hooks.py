@@ -54,7 +54,8 @@ def trainer(toy, tmp_path):
         epoch=0,
         plan=Plan(),
         gcl=SimpleNamespace(bank=bank, device=torch.device("cpu")),
-        state=SimpleNamespace(seed=7),
+        state=SimpleNamespace(seed=7, evaluated=True),
+        _hooks=[],
         storage=Storage(),
         iter=0,
         train_set=train_set,
@@ -391,6 +392,57 @@ def test_evaluation_at_the_end_of_each_phase(trainer, monkeypatch, period, epoch
         hook.after_epoch()
     hook.after_train()
     assert evaluated == epochs
+
+
+@pytest.mark.parametrize(
+    ("period", "saved"), [(1, [0, 1, 2, 3, 4, 5]), (3, [1, 2, 3, 5]), (9, [1, 3, 5])]
+)
+def test_checkpoints_at_the_end_of_each_phase_and_by_the_period(trainer, period, saved):
+    """model_best where the metric is higher than ever among those."""
+    written = []
+    checkpointer = SimpleNamespace(
+        checkpointables={}, save=lambda name, **state: written.append((name, state))
+    )
+    hook = hooks.PhaseCheckpointer(checkpointer, period, max_epoch=6)
+    hook.trainer = trainer
+    metrics = (1.0, 3.0, -1.0, 3.0, 2.0, 4.0)
+    best = -1.0
+    for trainer.epoch in range(6):
+        written.clear()
+        hook.step(trainer.epoch, metric=metrics[trainer.epoch])
+        state = {"epoch": trainer.epoch, "metric": metrics[trainer.epoch]}
+        name = "model_final" if trainer.epoch == 5 else f"model_{trainer.epoch:04d}"
+        if trainer.epoch not in saved:
+            assert written == []
+            continue
+        better = metrics[trainer.epoch] > best
+        assert written == [("model_best", state | {"last": False})] * better + [(name, state)]
+        best = max(best, metrics[trainer.epoch])
+        written.clear()
+        hook.save_untested(trainer.epoch)
+        assert written == [(name, {"epoch": trainer.epoch})]
+
+
+def test_the_checkpoint_is_written_before_the_evaluation_and_says_so(trainer, monkeypatch):
+    """With the cameras' statistics of here; an evaluation that is made up repeats neither."""
+    events = []
+    monkeypatch.setattr(hooks, "extract_features", lambda *args: events.append("statistics"))
+    checkpointer = SimpleNamespace(
+        checkpointables={},
+        save=lambda name, **_: events.append((name, trainer.state.evaluated)),
+    )
+    keeper = hooks.PhaseCheckpointer(checkpointer, 1, max_epoch=6)
+    hook = hooks.PhaseEvalHook(0, lambda: events.append("evaluation"))
+    hook.trainer = keeper.trainer = trainer
+    trainer._hooks = [hook, keeper]
+    trainer.epoch = 1
+    hook.after_epoch()
+    assert events == ["statistics", ("model_0001", False), "evaluation"]
+    assert trainer.state.evaluated
+    events.clear()
+    trainer.state.evaluated = False
+    hook.after_epoch()
+    assert events == ["evaluation"] and trainer.state.evaluated
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 9])

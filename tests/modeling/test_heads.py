@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from fastreid.modeling.heads import build_heads
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor
 
-from gcl.modeling import IdentityHead
+from gcl.modeling import IdentityHead, heads
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -122,17 +124,68 @@ def test_a_style_that_all_generated_views_share_does_not_reach_the_embedding(tin
     assert (head.neck(generated, camids) - embedded).abs().min() > 0.1
 
 
-def test_camera_norm_without_camids_is_an_error_that_says_so(tiny_cfg):
-    head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True))
-    with pytest.raises(ValueError, match="GCL.CAMERA_NORM.*camids"):
-        head(draw(2, 16, 8, 4))
+@pytest.fixture
+def warnings(caplog, monkeypatch):
+    """``warnings()``: what was said so far; nothing was said before."""
+    monkeypatch.setattr(logging.getLogger("gcl"), "propagate", True)
+    heads._warn_once.cache_clear()
+    return lambda: [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def fitted_head(tiny_cfg) -> IdentityHead:
+    """Cameras 0 and 1, very different, and one image of camera 2."""
+    head = IdentityHead(tiny_cfg("GCL.CAMERA_NORM", True)).eval()
+    randomise_buffers(head.bottleneck)
+    pooled, camids = draw(21, 16), torch.tensor([0] * 10 + [1] * 10 + [2])
+    head.camera_norm.fit(pooled + 3 * camids[:, None], camids)
+    return head
+
+
+def by_all_cameras(head: IdentityHead, maps: Tensor) -> Tensor:
+    norm = head.camera_norm
+    mean = norm.sum[0] / norm.count[0]
+    deviation = (norm.square[0] / norm.count[0] - mean.square()).sqrt() + 1e-3
+    pooled = (maps.mean((2, 3)) - mean) / deviation
+    return head.bottleneck(pooled[..., None, None])[..., 0, 0]
+
+
+def test_without_camids_the_statistics_are_those_of_all_cameras(tiny_cfg, warnings):
+    head, maps = fitted_head(tiny_cfg), draw(5, 16, 8, 4)
+    for _ in range(3):
+        torch.testing.assert_close(head(maps), by_all_cameras(head, maps), rtol=1e-4, atol=1e-4)
+    (line,) = warnings()
+    assert "GCL.CAMERA_NORM" in line and "no camids" in line and "all cameras" in line
+
+
+@pytest.mark.parametrize("camera", [3, 63, 64, 1000, -1])
+def test_of_an_unknown_camera_too(tiny_cfg, warnings, camera):
+    """From 64 on none can have statistics; -1 is no camera. The others keep theirs."""
+    head, maps = fitted_head(tiny_cfg), draw(4, 16, 8, 4)
+    own = head(maps, camids=torch.tensor([0, 1, 0, 2]))
+    assert not warnings()
+    for _ in range(2):
+        mixed = head(maps, camids=torch.tensor([0, 1, camera, camera]))
+    assert torch.equal(mixed[:2], own[:2])
+    wanted = by_all_cameras(head, maps)[2:]
+    torch.testing.assert_close(mixed[2:], wanted, rtol=1e-4, atol=1e-4)
+    assert (mixed[2:] - own[2:]).abs().max() > 0.1
+    (line,) = warnings()
+    assert "cameras without statistics" in line
+
+
+def test_other_statistics_for_a_while(tiny_cfg, warnings):
+    head, maps, camids = fitted_head(tiny_cfg), draw(4, 16, 8, 4), torch.tensor([0, 1, 70, 1])
+    with head.standardised_by(lambda pooled, cameras: pooled + cameras[:, None]):
+        got = head(maps, camids=camids)
+    wanted = head.bottleneck((maps.mean((2, 3)) + camids[:, None])[..., None, None])[..., 0, 0]
+    torch.testing.assert_close(got, wanted)
+    assert not warnings()
+    torch.testing.assert_close(head(maps), by_all_cameras(head, maps), rtol=1e-4, atol=1e-4)
 
 
 # ---- half precision
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(
-    "pairs", [(), ("GCL.CAMERA_NORM", True), ("MODEL.HEADS.EMBEDDING_DIM", 6)]
-)
+@pytest.mark.parametrize("pairs", [(), ("GCL.CAMERA_NORM", True), ("MODEL.HEADS.EMBEDDING_DIM", 6)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_behind_a_map_of_half_precision_everything_is_float32(tiny_cfg, pairs, training, dtype):
     """Embedding, part code, statistics: those of the same map in float32, bit for bit."""

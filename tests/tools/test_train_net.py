@@ -1,5 +1,6 @@
 """The training command as a user types it: what it prints and leaves, and how it ends."""
 
+import json
 import os
 import re
 import shutil
@@ -128,6 +129,22 @@ def test_an_evaluation_of_nothing(data, tmp_path):
     assert said.startswith("ConfigError: MODEL.WEIGHTS is empty")
     said = ended(tmp_path, data, "--eval-only", MODEL__BACKBONE__PRETRAIN=True)
     assert "fetches no ImageNet weights for build_osnet_backbone" in said
+
+
+def test_an_evaluation_without_test_sets_or_queries(trained, data, tmp_path):
+    """What has no result says why and does not end well; the others' are there."""
+    weights = {"MODEL__WEIGHTS": str(trained[0] / "model_final.pth")}
+    said = ended(tmp_path, data, "--eval-only", DATASETS__TESTS=(), **weights)
+    assert said.startswith("ConfigError: DATASETS.TESTS is empty")
+    copy = tmp_path / "data"
+    shutil.copytree(data / "Market-1501-v15.09.15", copy / "DukeMTMC-reID")
+    shutil.copytree(data / "Market-1501-v15.09.15", copy / "Market-1501-v15.09.15")
+    shutil.rmtree(copy / "Market-1501-v15.09.15/query")
+    names = ("Market1501", "DukeMTMC")
+    said = ended(tmp_path / "out", copy, "--eval-only", DATASETS__TESTS=names, **weights)
+    assert said.startswith("ConfigError: no result of Market1501") and "no query images" in said
+    results = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert results["Market1501"] == {} and 0 < results["DukeMTMC"]["mAP"] <= 100
 
 
 def test_weights_of_another_network(data, tmp_path):

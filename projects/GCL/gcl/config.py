@@ -19,6 +19,7 @@ LOSSES = (
     "R1Penalty",
 )
 LEARNERS = ("everything", "apart", "encoder")
+FOREIGN_CAMERAS = ("all", "own", "same")
 PRETRAINING_LOSSES = ("ReconstructionLoss", "AdversarialLoss", "R1Penalty")
 
 
@@ -51,6 +52,10 @@ def add_gcl_config(cfg: CN) -> None:
     # before the joint phase, and the neck's running statistics come from the same feature pass.
     # Needs one training set; a camera that it did not contain gets the statistics of all images.
     cfg.GCL.CAMERA_NORM = False
+    # What statistics CAMERA_NORM takes for a test set that is not among DATASETS.NAMES, whose
+    # cameras are others: those of "all" training images, or of each of its "own" cameras (one more
+    # pass over query and gallery, whose identities it does not read); or they are the "same" ones.
+    cfg.GCL.FOREIGN_CAMERAS = "all"
     # The batch norm layers of E_id's backbone keep the statistics that they come with (ImageNet's,
     # or those of MODEL.WEIGHTS), also in training: steadier where batches are small or few.
     cfg.GCL.FREEZE_BN = False
@@ -176,6 +181,11 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     """
     gcl, losses = cfg.GCL, cfg.MODEL.LOSSES
     _check_device(cfg)
+    _require(
+        gcl.FOREIGN_CAMERAS in FOREIGN_CAMERAS,
+        f"GCL.FOREIGN_CAMERAS is {gcl.FOREIGN_CAMERAS!r}: choose from"
+        f" {', '.join(FOREIGN_CAMERAS)}.",
+    )
     if not training or cfg.MODEL.META_ARCHITECTURE != "GCL":
         return
     _require(

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Of file names that count as pictures, in lower case."""
 LONGEST = 8
 """Times that one side may be as long as the other."""
 SMALLEST = 8

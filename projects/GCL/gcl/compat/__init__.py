@@ -34,6 +34,7 @@ from .device import chosen_device, device_type, set_device
 from .distributed import gloo_launch, launch, wrap_model
 from .evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
 from .imports import check_version, collections_mapping, torch_six, torchvision_ops
+from .market_layout import market_layout
 from .modeling import normalise_once, regnet_files
 from .patching import stock
 from .training import (
@@ -68,6 +69,7 @@ ADAPTATIONS: tuple[Callable[[], None], ...] = (
     plain_data_loader,
     collator_types,
     one_reader,
+    market_layout,
     affine_arguments,
     image_to_tensor,
     normalise_once,

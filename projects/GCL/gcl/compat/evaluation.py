@@ -1,7 +1,6 @@
 """Rank evaluation and re-ranking without a compiler and without a GPU."""
 
 import importlib
-import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +9,6 @@ import numpy as np
 
 from .device import device_type
 from .patching import replace
-
-logger = logging.getLogger(__name__)
 
 
 def evaluate_rank(
@@ -24,14 +21,14 @@ def evaluate_rank(
 ) -> tuple[np.ndarray, list[float], list[float]]:
     """Market-1501 evaluation: gallery images of the query's person in its own camera do not count.
 
-    Equal to the toolbox's eval_market1501 bit for bit, ties included. One query at a time, so the
-    memory beside `distmat` is a few rows.
+    Equal to the toolbox's eval_market1501 bit for bit, ties included; but the curve always has
+    `max_rank` ranks. One query at a time, so the memory beside `distmat` is a few rows.
 
     Args:
         distmat: (Q, G) distances.
         q_pids, q_camids: (Q,) person and camera of the queries.
         g_pids, g_camids: (G,) person and camera of the gallery.
-        max_rank: length of the CMC curve; at most G.
+        max_rank: length of the CMC curve; it is flat from rank G on.
 
     Returns:
         The CMC curve (max_rank,) float32; the average precision and the inverse negative penalty
@@ -40,10 +37,6 @@ def evaluate_rank(
     Raises:
         ValueError: no query has a match.
     """
-    num_gallery = distmat.shape[1]
-    if num_gallery < max_rank:
-        logger.warning("The gallery has %d images: the CMC curve ends there", num_gallery)
-        max_rank = num_gallery
     first_hits = np.zeros(max_rank, dtype=np.int64)  # first_hits[r]: queries first hit at rank r
     precisions: list[float] = []
     penalties: list[float] = []
@@ -89,7 +82,9 @@ def numpy_rank() -> None:
         loops over every distance in Python, minutes where numpy takes seconds; and it warns that
         this is slow. A Cython module that someone built before is not needed either.
     Symptom: `UserWarning: Cython rank evaluation (very fast so highly recommended) is unavailable`;
-        a slow evaluation; `ValueError: ... inhomogeneous shape` for a gallery of few images.
+        a slow evaluation; for a gallery of few images `ValueError: ... inhomogeneous shape`, and of
+        fewer than 10 `IndexError: index 9 is out of bounds` from ReidEvaluator, which asks for
+        rank 10.
     Versions: all.
     Until: fastreid's own is as fast.
     """

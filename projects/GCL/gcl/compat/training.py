@@ -222,11 +222,13 @@ def best_metric() -> None:
 
 
 def evaluation_off() -> None:
-    """Let TEST.EVAL_PERIOD 0 mean "no evaluation while training".
+    """Let TEST.EVAL_PERIOD 0 mean "no evaluation while training", and DATASETS.TESTS () "none".
 
-    Why: the hook divides by the period after training.
+    Why: the hook divides by the period after training; the checkpointer looks for the metric of the
+        first test set.
     Symptom: `ZeroDivisionError: integer modulo by zero` after the last epoch, and then, from
-        DefaultTrainer.train, `AssertionError: No evaluation results obtained during training!`
+        DefaultTrainer.train, `AssertionError: No evaluation results obtained during training!`;
+        `IndexError: tuple index out of range` before the first epoch.
     Versions: all.
     Until: fastreid tests for it.
     """
@@ -248,7 +250,17 @@ def evaluation_off() -> None:
 
         return __init__
 
+    def without_tests(original: Callable[[Any], None]) -> Callable[[Any], None]:
+        def before_train(self: Any) -> None:
+            if self.trainer.cfg.DATASETS.TESTS:
+                original(self)
+            else:
+                self.max_epoch, self.metric_name = self.trainer.max_epoch, "metric"
+
+        return before_train
+
     replace(hooks.EvalHook, "after_train", unless_off)
+    replace(hooks.PeriodicCheckpointer, "before_train", without_tests)
     replace(defaults.DefaultTrainer, "__init__", without_results)
 
 

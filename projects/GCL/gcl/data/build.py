@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from fastreid.data import build_reid_train_loader
@@ -124,8 +125,12 @@ class TrainingSet:
 
 def build_test_loader(cfg, name: str):
     """(loader over query and gallery of a data set, number of queries), as the toolbox's own, but
-    with DATALOADER.NUM_WORKERS workers instead of always four."""
-    data = load_dataset(name)
+    with DATALOADER.NUM_WORKERS workers instead of always four.
+
+    Raises:
+        ConfigError: as :func:`load_test_set`.
+    """
+    data = load_test_set(name)
     if comm.is_main_process():
         data.show_test()
     dataset = RetrievalDataset(
@@ -144,23 +149,60 @@ def phase_batch_size(cfg, phase: str) -> int:
     return (cfg.SOLVER if phase == "joint" else cfg.GCL[phase.upper()]).IMS_PER_BATCH
 
 
-def load_dataset(name: str, **kwargs):
+def check_name(name: str, key: str) -> None:
+    """Raises ConfigError where nobody has registered a data set of that name."""
+    try:
+        DATASET_REGISTRY.get(name)
+    except KeyError as error:
+        raise ConfigError(f"{key}: the toolbox knows no data set {name!r}.") from error
+
+
+def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAMES", **kwargs):
     """A registered toolbox data set.
+
+    Args:
+        splits: of query and gallery, which to list now: some data sets look for files only then.
+        key: of the configuration, where the name is from.
+        kwargs: of the data set's class.
 
     Raises:
         ConfigError: no such data set, or its files are not there; the message names the folder.
     """
+    check_name(name, key)
     try:
-        factory = DATASET_REGISTRY.get(name)
-    except KeyError as error:
-        raise ConfigError(f"DATASETS.NAMES: the toolbox knows no data set {name!r}.") from error
-    try:
-        return factory(root=_root, **kwargs)
+        dataset = DATASET_REGISTRY.get(name)(root=_root, **kwargs)
+        for split in splits:
+            getattr(dataset, split)
     except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:
         raise ConfigError(
-            f"DATASETS.NAMES {name}: {error} (searched under FASTREID_DATASETS = "
-            f"{os.path.abspath(_root)})."
+            f"{key} {name}: {error} (searched under FASTREID_DATASETS = {os.path.abspath(_root)})."
         ) from error
+    return dataset
+
+
+def load_test_set(name: str):
+    """A data set of DATASETS.TESTS that can give a result.
+
+    Raises:
+        ConfigError: it has no query or no gallery, or no query has a match: an image of its person
+            in the gallery, from another camera. Or as :func:`load_dataset`.
+    """
+    data = load_dataset(name, ("query", "gallery"), "DATASETS.TESTS")
+    for split in ("query", "gallery"):
+        if not getattr(data, split):
+            folder = getattr(data, f"{split}_dir", None)
+            where = f" ({os.path.abspath(folder)})" if folder else ""
+            raise ConfigError(f"DATASETS.TESTS {name} has no {split} images{where}.")
+    cameras: dict[object, set] = {}  # of each person in the gallery
+    for _, person, camera in data.gallery:
+        cameras.setdefault(person, set()).add(camera)
+    if not any(cameras.get(person, set()) - {camera} for _, person, camera in data.query):
+        count = len({camera for _, _, camera in data.query + data.gallery})
+        raise ConfigError(
+            f"DATASETS.TESTS {name}: none of the {len(data.query)} query images has a match, an"
+            f" image of its person in the gallery from another camera ({count} in all)."
+        )
+    return data
 
 
 def camera_number(camera) -> int:

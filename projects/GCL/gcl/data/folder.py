@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gcl.photographs import SUFFIXES
 from gcl.structure.crop_keys import CropKeys, crop_keys, files_below
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Suffixes of what counts as a crop."""
 
 
 def images_in(folder: str, without: str | None = None) -> list[str]:
@@ -17,7 +15,7 @@ def images_in(folder: str, without: str | None = None) -> list[str]:
     Args:
         without: a folder below it that holds none, whatever is in it.
     """
-    names = [name for name in files_below(folder) if name.lower().endswith(IMAGES)]
+    names = [name for name in files_below(folder) if name.lower().endswith(SUFFIXES)]
     shown = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
     paths = sorted(os.path.join(folder, *name.split("/")) for name in shown)
     if without is None:

@@ -7,11 +7,12 @@ from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 
 from gcl.config import LOSSES, ConfigError
-from gcl.data.build import build_test_loader, load_dataset, seed_of
+from gcl.data.build import load_dataset, seed_of
 
 from .checkpoint import use_atomic_checkpointer
 from .hooks import EpochWriter
 from .initial_weights import without_imagenet
+from .testing import TestedTrainer, check_tests
 
 IDENTITY_SAMPLERS = ("NaiveIdentitySampler", "BalancedIdentitySampler")
 """Draw DATALOADER.NUM_INSTANCE images of a person."""
@@ -25,10 +26,11 @@ SAMPLERS = (
 """The toolbox's."""
 
 
-class BaselineTrainer(DefaultTrainer):
+class BaselineTrainer(TestedTrainer, DefaultTrainer):
     """Trains any META_ARCHITECTURE of the toolbox (configs/ at the top of the repository).
 
-    What differs from the toolbox: SEED counts; tests read crops as GCL's do; checkpoints are whole
+    What differs from the toolbox: SEED counts; tests read crops as GCL's do, and
+    a run does not die of them; checkpoints are whole
     or not there, and may start from other tools' weights (MODEL.WEIGHTS); metrics.json holds the
     last evaluation.
 
@@ -38,6 +40,7 @@ class BaselineTrainer(DefaultTrainer):
 
     def __init__(self, cfg) -> None:
         check_baseline(cfg)
+        check_tests(cfg)
         if cfg.SEED >= 0:
             seed_all_rng(seed_of(cfg.SEED, 0, comm.get_rank()))
         super().__init__(cfg)
@@ -46,10 +49,6 @@ class BaselineTrainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg):
         return super().build_model(without_imagenet(cfg))
-
-    @classmethod
-    def build_test_loader(cls, cfg, dataset_name: str):
-        return build_test_loader(cfg, dataset_name)
 
     def build_hooks(self) -> list:
         def ours(hook):

@@ -66,7 +66,12 @@ class AtomicCheckpointer(Checkpointer):
             }
         return super()._load_model(checkpoint)
 
-    def save(self, name: str, **kwargs) -> None:
+    def save(self, name: str, *, last: bool = True, **kwargs) -> None:
+        """As the toolbox does.
+
+        Args:
+            last: a run is resumed from it, and from no earlier one.
+        """
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict()}
@@ -75,7 +80,8 @@ class AtomicCheckpointer(Checkpointer):
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
         _replace(path, lambda temporary: torch.save(data, temporary))
-        self.tag_last_checkpoint(os.path.basename(path))
+        if last:
+            self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         def write(temporary: str) -> None:
@@ -131,15 +137,18 @@ class TrainingState:
 
     Attributes:
         seed: of the run; every epoch's random state follows from it and the epoch's number.
+        evaluated: False in a checkpoint that was written before the evaluation of its epoch.
     """
 
     def __init__(self, seed: int, fixed_seed: bool) -> None:
         self.seed, self.fixed_seed = seed, fixed_seed
+        self.evaluated = True
 
     def state_dict(self) -> dict:
-        return {"seed": self.seed}
+        return {"seed": self.seed, "evaluated": self.evaluated}
 
     def load_state_dict(self, state: dict) -> None:
+        self.evaluated = state.get("evaluated", True)
         if not self.fixed_seed:  # SEED of the configuration wins
             self.seed = state["seed"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import torch
 from fastreid.evaluation.evaluator import inference_context
@@ -25,13 +26,7 @@ def extract_features(model, loader, new_neck: bool = False) -> Tensor:
         new_neck: the neck has not seen these images yet: its statistics are measured in any case.
     """
     with inference_context(model):
-        pooled, camids = [], []
-        for batch in loader:
-            pooled.append(model.heads.pool(model.backbone(model.preprocess_image(batch))).cpu())
-            camids.append(batch["camids"].cpu())
-        gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
-        pooled = torch.cat([part[0] for part in gathered]).to(model.device)
-        camids = torch.cat([part[1] for part in gathered]).to(model.device)
+        pooled, camids = pool_features(model, loader)
         if new_neck or model.heads.camera_norm is not None:
             model.heads.measure(pooled, camids)
         return torch.cat(
@@ -43,31 +38,49 @@ def extract_features(model, loader, new_neck: bool = False) -> Tensor:
 
 
 @torch.no_grad()
+def pool_features(model, loader) -> tuple[Tensor, Tensor]:
+    """Pooled features (N, C) and cameras (N,) of the loader's images in order, on the model's
+    device, on every rank; the model is in evaluation mode."""
+
+    def pool(batch: dict[str, Tensor]) -> Tensor:
+        return model.heads.pool(model.backbone(model.preprocess_image(batch)))
+
+    return _gathered(model, loader, pool)
+
+
+@torch.no_grad()
 def fit_view_statistics(model, loader) -> None:
     """Measure the statistics by which GCL.CAMERA_NORM standardises generated views, from those of a
     loader of the joint phase, drawn and seen as in its training steps.
 
     The first batches alone would have a handful of views of each camera.
     """
-    pooled, camids = [], []
-    for batch in loader:
-        pooled.append(model.pool_views(batch).cpu())
-        camids.append(batch["camids"].cpu())
-    gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
-    pooled = torch.cat([part[0] for part in gathered]).to(model.device)
-    camids = torch.cat([part[1] for part in gathered]).to(model.device)
-    model.heads.generated_norm.fit(pooled, camids)
+    model.heads.generated_norm.fit(*_gathered(model, loader, model.pool_views))
 
 
 def complete_statistics(model, cfg) -> None:
-    """Measure the cameras' statistics from the training images, where GCL.CAMERA_NORM wants them
-    and the weights bring none (ImageNet's, the packaged encoder's, another tool's): without them
-    nothing would be standardised, and nobody told."""
+    """Before an evaluation: measure the cameras' statistics from the training images, where
+    GCL.CAMERA_NORM wants them and the weights bring none (ImageNet's, the packaged encoder's,
+    another tool's). Without them nothing would be standardised, and nobody told."""
     norm = getattr(model.heads, "camera_norm", None)
     if norm is None or norm.count.any():
         return
+    if cfg.GCL.FOREIGN_CAMERAS == "own" and not {*cfg.DATASETS.TESTS} & {*cfg.DATASETS.NAMES}:
+        return  # nothing is standardised by them
     logger.info("The weights bring no statistics of cameras: measured from the training images.")
     cfg = cfg.clone()
     cfg.defrost()
     cfg.GCL.PHASES = ("contrast",)  # of images alone: no structures are needed
     extract_features(model, TrainingSet(cfg).feature_loader())
+
+
+def _gathered(model, loader, pool: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
+    """What ``pool`` makes of each batch (N, C), and the cameras (N,), of all ranks."""
+    pooled, camids = [], []
+    for batch in loader:
+        pooled.append(pool(batch).cpu())
+        camids.append(batch["camids"].cpu())
+    gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
+    pooled = torch.cat([part[0] for part in gathered]).to(model.device)
+    camids = torch.cat([part[1] for part in gathered]).to(model.device)
+    return pooled, camids

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import torch
-from fastreid.engine.hooks import EvalHook, PeriodicWriter
+from fastreid.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
@@ -269,12 +269,45 @@ class SheetHook(HookBase):
             trainer.storage.put_image(name, sheet)
 
 
+class PhaseCheckpointer(PeriodicCheckpointer):
+    """The toolbox's checkpoints, also at the end of each phase; model_best is the best of the
+    epochs that have one. :class:`PhaseEvalHook` writes an epoch's before its evaluation.
+
+    Main process only; after :class:`PhaseEvalHook`.
+    """
+
+    def step(self, epoch: int, metric: float) -> None:
+        """
+        Args:
+            metric: of the last evaluation; -1 where there was none.
+        """
+        if not self._due(epoch):
+            return
+        if metric > self.best_metric:
+            self.best_metric = metric
+            # after a kill here the evaluation is made up, and this file is written again
+            self.checkpointer.save("model_best", last=False, epoch=epoch, metric=metric)
+        self.checkpointer.save(self._name(epoch), epoch=epoch, metric=metric)
+
+    def save_untested(self, epoch: int) -> None:
+        """Write the checkpoint of an epoch that is to be evaluated; :meth:`step` replaces it."""
+        if self._due(epoch):
+            self.checkpointer.save(self._name(epoch), epoch=epoch)
+
+    def _due(self, epoch: int) -> bool:
+        return (epoch + 1) % self.period == 0 or self.trainer.plan.place(epoch).last
+
+    def _name(self, epoch: int) -> str:
+        return "model_final" if epoch == self.max_epoch - 1 else f"model_{epoch:04d}"
+
+
 class PhaseEvalHook(EvalHook):
     """The toolbox's evaluation, also at the end of each phase; TEST.EVAL_PERIOD 0: only there.
     E_id does not change in the generator phase, so in between it is not evaluated then.
 
     With GCL.CAMERA_NORM the cameras' statistics are brought up to date first: those of the epoch's
-    start belong to another encoder.
+    start belong to another encoder. Then the epoch's checkpoint is written, where one is due: an
+    evaluation can end in whatever way, and what was trained is there.
     """
 
     def after_epoch(self) -> None:
@@ -282,10 +315,17 @@ class PhaseEvalHook(EvalHook):
         place = trainer.plan.place(trainer.epoch)
         learns = place.phase != "generator"
         due = self._period > 0 and (trainer.epoch + 1) % self._period == 0
-        if place.last or (due and learns):
+        if not (place.last or (due and learns)):
+            return
+        if trainer.state.evaluated:  # else the checkpoint is that of here
             if trainer.cfg.GCL.CAMERA_NORM and learns:
                 extract_features(trainer.gcl, trainer.train_set.feature_loader())
-            self._do_eval()
+            trainer.state.evaluated = False
+            for hook in trainer._hooks:
+                if isinstance(hook, PhaseCheckpointer):
+                    hook.save_untested(trainer.epoch)
+        self._do_eval()
+        trainer.state.evaluated = True
 
     def after_train(self) -> None:
         del self._func  # the last epoch ends a phase, so it has been evaluated

@@ -8,9 +8,10 @@ import re
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
+from fastreid.utils.events import EventStorage
 
 from gcl.config import ConfigError
-from gcl.data.build import TrainingSet, build_test_loader, seed_of
+from gcl.data.build import TrainingSet, seed_of
 from gcl.modeling import GCL
 
 from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
@@ -19,6 +20,7 @@ from .hooks import (
     EpochWriter,
     LoaderHook,
     MemoryHook,
+    PhaseCheckpointer,
     PhaseEvalHook,
     PhaseHook,
     PseudoLabelHook,
@@ -29,6 +31,7 @@ from .initial_weights import without_imagenet
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
+from .testing import TestedTrainer, check_tests
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ class _NoBatches:
         pass
 
 
-class GCLTrainer(DefaultTrainer):
+class GCLTrainer(TestedTrainer, DefaultTrainer):
     """Trains the phases of GCL.PHASES in one run, with the toolbox's loop, hooks and writers.
 
     Args:
@@ -77,6 +80,7 @@ class GCLTrainer(DefaultTrainer):
                     f"{key} is {size}: the number of processes, {world_size}, must divide it."
                 )
         self.train_set = TrainingSet(cfg)
+        check_tests(cfg)
         self.plan = PhasePlan(cfg)
         self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(
             -len(self.train_set) // cfg.SOLVER.IMS_PER_BATCH
@@ -125,10 +129,6 @@ class GCLTrainer(DefaultTrainer):
         self.schedule = PhaseSchedule(cfg, optimizer, self.plan)
         return {"lr_sched": self.schedule}
 
-    @classmethod
-    def build_test_loader(cls, cfg, dataset_name):
-        return build_test_loader(cfg, dataset_name)
-
     def build_hooks(self) -> list:
         def evaluate() -> dict:
             self._last_eval_results = self.test(self.cfg, self.model)
@@ -137,6 +137,8 @@ class GCLTrainer(DefaultTrainer):
         def ours(hook):
             if isinstance(hook, hooks.EvalHook):
                 return PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate)
+            if isinstance(hook, hooks.PeriodicCheckpointer):
+                return PhaseCheckpointer(hook.checkpointer, hook.period)
             if isinstance(hook, hooks.PeriodicWriter):
                 return EpochWriter(hook._writers, hook._period)
             return hook
@@ -149,3 +151,21 @@ class GCLTrainer(DefaultTrainer):
         if comm.is_main_process():
             end.append(SheetHook())
         return start + toolbox[:last] + end + toolbox[last:]
+
+    def train(self) -> dict | None:
+        if not self.state.evaluated:
+            self._make_up_evaluation()
+        return super().train()
+
+    def _make_up_evaluation(self) -> None:
+        """What comes at the end of an epoch after its training, of which a kill in the middle of an
+        evaluation has left nothing."""
+        self.epoch = self.start_epoch - 1
+        self.iter = self.start_epoch * self.iters_per_epoch - 1
+        logger.info("Epoch %d was trained, but not evaluated: that comes first", self.epoch)
+        with EventStorage(self.iter) as self.storage:
+            self.storage.epoch = self.epoch
+            kinds = [type(hook) for hook in self._hooks]
+            for hook in self._hooks[kinds.index(PhaseEvalHook) :]:
+                hook.before_train()
+                hook.after_epoch()

@@ -5,6 +5,11 @@ Shapes: B batch, D embedding, P stripes, C channels of the backbone's last map.
 
 from __future__ import annotations
 
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
@@ -14,6 +19,11 @@ from torch import Tensor, nn
 from gcl.losses import full_precision
 
 from .layers import RunningNorm
+
+logger = logging.getLogger(__name__)
+
+Standardisation = Callable[[Tensor, Tensor | None], Tensor]
+"""Pooled features (B, C) and cameras (B,), if there are any -> (B, C)."""
 
 MAX_CAMERAS = 64
 """Camera ids from this on share the statistics of all cameras."""
@@ -41,6 +51,7 @@ class IdentityHead(EmbeddingHead):
         if cfg.GCL.CAMERA_NORM:
             self.camera_norm = RunningNorm(feat_dim, groups=MAX_CAMERAS)
             self.generated_norm = RunningNorm(feat_dim, groups=MAX_CAMERAS)
+        self._test_norm: Standardisation | None = None
         self.embedding_dim = cfg.MODEL.HEADS.EMBEDDING_DIM or feat_dim
 
     def forward(
@@ -54,14 +65,42 @@ class IdentityHead(EmbeddingHead):
 
         Args:
             targets: not used; the toolbox passes them.
-            camids: (B,) cameras, needed when the head standardises by camera.
+            camids: (B,) cameras. Where the head standardises by camera, images of an unknown one
+                get the statistics of all cameras, and so do all where there are no camids; an
+                evaluation warns of it once.
             generated: the images are generated views, standardised apart from the cameras' images.
         """
         pooled = self.pool(features)
         norm = self.generated_norm if generated else self.camera_norm
         if norm is not None and self.training:
             norm.update(pooled, camids)
+        elif norm is not None and not generated:
+            norm = self._test_norm or norm
+            if norm is self.camera_norm:
+                self._warn_of_unknown(camids)
         return self.neck(pooled, camids, norm)
+
+    @contextmanager
+    def standardised_by(self, norm: Standardisation) -> Iterator[None]:
+        """Within it, evaluated images are standardised by ``norm`` and not by the cameras'
+        statistics: their cameras are others, under the same numbers."""
+        self._test_norm = norm
+        try:
+            yield
+        finally:
+            self._test_norm = None
+
+    def _warn_of_unknown(self, camids: Tensor | None) -> None:
+        graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if graph or self.camera_norm.count.is_meta:
+            return  # what is in a batch can not be known
+        if camids is None:
+            _warn_once("a batch has no camids")
+        elif not self.camera_norm.knows(camids).all():
+            _warn_once(
+                "a batch has cameras without statistics (no training images, or a number from"
+                f" {MAX_CAMERAS} on)"
+            )
 
     def pool(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C), float32."""
@@ -69,15 +108,15 @@ class IdentityHead(EmbeddingHead):
             return self.pool_layer(features.float()).flatten(1)
 
     def neck(
-        self, pooled: Tensor, camids: Tensor | None = None, norm: RunningNorm | None = None
+        self, pooled: Tensor, camids: Tensor | None = None, norm: Standardisation | None = None
     ) -> Tensor:
-        """(B, C) -> (B, D); ``camids`` (B,) are needed when the head standardises by camera.
+        """(B, C) -> (B, D).
 
-        ``norm``: the statistics for that; None: the cameras'.
+        Args:
+            camids: (B,) where the head standardises by camera; None: as one camera.
+            norm: what standardises; None: the cameras' statistics.
         """
         if self.camera_norm is not None:
-            if camids is None:
-                raise ValueError("GCL.CAMERA_NORM is on, but the batch has no 'camids'")
             pooled = (norm or self.camera_norm)(pooled, camids)
         with full_precision(pooled):
             return self.bottleneck(pooled[..., None, None]).flatten(1)
@@ -110,3 +149,10 @@ class IdentityHead(EmbeddingHead):
         float32."""
         code = F.adaptive_avg_pool2d(features.float(), (self.num_parts, 1))
         return code.squeeze(3).transpose(1, 2)
+
+
+@functools.cache
+def _warn_once(what: str) -> None:
+    logger.warning(
+        "GCL.CAMERA_NORM: %s: such images are standardised by the statistics of all cameras.", what
+    )

@@ -110,7 +110,10 @@ class RunningNorm(nn.Module):
         self._add(x, group)
 
     def forward(self, x: Tensor, group: Tensor | None = None) -> Tensor:
-        """x (B, D), group (B,) -> (B, D); as it is before anything was measured."""
+        """x (B, D), group (B,) -> (B, D); as it is before anything was measured.
+
+        Without groups no size depends on B: exporters make a graph for any batch of it.
+        """
         mean = self.sum / self.count.clamp(min=1)
         variance = self.square / self.count.clamp(min=1) - mean.square()
         deviation = variance.clamp(min=0).sqrt()
@@ -119,8 +122,13 @@ class RunningNorm(nn.Module):
         deviation = deviation[0] + own * (deviation - deviation[0]) + self.eps
         # one vector has no deviation
         deviation = torch.where(self.count[0] > 1.5, deviation, torch.ones_like(deviation))
-        row = self._rows(x, group)
+        row = slice(0, 1) if group is None else self._rows(x, group)
         return (x - mean[row]) / deviation[row]
+
+    def knows(self, group: Tensor) -> Tensor:
+        """(B,) -> (B,) bool: which groups have statistics of their own."""
+        row = self._rows(group, group)
+        return (row > 0) & (self.count[row, 0] > 0)
 
     @property
     def _statistics(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,7 +137,7 @@ class RunningNorm(nn.Module):
     def _rows(self, x: Tensor, group: Tensor | None) -> Tensor:
         if group is None:
             return torch.zeros(len(x), dtype=torch.long, device=x.device)
-        row = group.to(x.device) + 1
+        row = group.to(self.count.device) + 1
         return torch.where((row > 0) & (row < len(self.count)), row, torch.zeros_like(row))
 
     def _add(self, x: Tensor, group: Tensor | None) -> None:

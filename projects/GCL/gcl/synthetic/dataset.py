@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.market1501 import Market1501
 from fastreid.utils import comm
 
 from .set_files import FOLDER, write_set
-
-_NAME = re.compile(r"(\d+)_c(\d+)s")
 
 
 @DATASET_REGISTRY.register()
@@ -21,7 +17,7 @@ class SyntheticPedestrians(Market1501):
 
     ``python -m gcl.synthetic`` draws a set of another size; this class reads what is there.
     The stock Market1501 reads the same folder with FASTREID_DATASETS=<root>/synthetic-pedestrians,
-    up to 1,501 people and 6 cameras.
+    up to 1,501 people and 6 cameras (any number after ``import gcl``).
 
     Args:
         root: folder of data sets.
@@ -38,15 +34,3 @@ class SyntheticPedestrians(Market1501):
             write_set(root)
         comm.synchronize()
         super().__init__(root=root, **kwargs)
-
-    def process_dir(self, dir_path: str, is_train: bool = True) -> list[tuple]:
-        """(path, person, camera from 0) of each crop; of training crops as the toolbox has them,
-        with the data set's name."""
-        items = []
-        for path in sorted(glob.glob(os.path.join(dir_path, "*.jpg"))):
-            person, camera = map(int, _NAME.match(os.path.basename(path)).groups())
-            camera -= 1
-            if is_train:
-                person, camera = f"{self.dataset_name}_{person}", f"{self.dataset_name}_{camera}"
-            items.append((path, person, camera))
-        return items

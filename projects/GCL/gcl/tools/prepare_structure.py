@@ -28,7 +28,8 @@ import torch.distributed as dist
 from gcl import ConfigError
 from gcl.cores import usable_cores
 from gcl.data.build import load_dataset
-from gcl.data.folder import IMAGES, dataset_keys, folder_keys
+from gcl.data.folder import dataset_keys, folder_keys
+from gcl.photographs import SUFFIXES
 from gcl.structure.adapters import ADAPTERS, open_adapter
 from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
@@ -131,7 +132,7 @@ def list_crops(data: str, splits: list[str], out: str) -> dict[str, CropKeys]:
         crops = {split: dataset_keys(data, dataset, items[split]) for split in splits}
     for split, keys in crops.items():
         if not keys:
-            raise ConfigError(f"{data} has no images ({', '.join(IMAGES)}) for {split}.")
+            raise ConfigError(f"{data} has no images ({', '.join(SUFFIXES)}) for {split}.")
     return crops
 
 

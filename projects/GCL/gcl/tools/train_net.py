@@ -22,6 +22,7 @@ from gcl.engine.divergence import DivergedError
 from gcl.engine.feature_pass import complete_statistics
 from gcl.engine.hooks import NoClusterError
 from gcl.engine.initial_weights import check_evaluated_weights
+from gcl.engine.testing import as_toolbox, test_all
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
@@ -36,6 +37,8 @@ def load_config(args):
     cfg = read_config(args.config_file, args.opts)
     check_gcl_config(cfg, training=not args.eval_only)
     if args.eval_only:
+        if not cfg.DATASETS.TESTS:
+            raise ConfigError("DATASETS.TESTS is empty: --eval-only has nothing to evaluate on.")
         check_evaluated_weights(cfg)
     else:
         check_toolbox_keys(cfg, given_keys(args.config_file, args.opts))
@@ -54,10 +57,14 @@ def run(args):
         model = trainer_of(cfg).build_model(cfg)
         AtomicCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
         complete_statistics(model, cfg)
-        results = trainer_of(cfg).test(cfg, model)
+        results, problems = test_all(trainer_of(cfg), cfg, model)
+        results = as_toolbox(results)
         if comm.is_main_process():
             with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
                 json.dump(results, file, default=float)
+        if problems:
+            reasons = (f"no result of {name}: {reason}" for name, reason in problems.items())
+            raise ConfigError("; ".join(reasons))
         return results
     trainer = trainer_of(cfg)(cfg)
     trainer.resume_or_load(resume=args.resume)
