@@ -7,7 +7,8 @@ from fastreid.modeling import build_model
 
 from gcl.data.build import TrainingSet
 from gcl.data.sampler import ShuffleSampler
-from gcl.engine.feature_pass import extract_features, fit_view_statistics
+from gcl.engine import feature_pass
+from gcl.engine.feature_pass import complete_statistics, extract_features, fit_view_statistics
 
 
 @pytest.fixture
@@ -178,3 +179,37 @@ def test_views_are_measured_as_a_joint_step_sees_them(build):
     torch.manual_seed(3)
     model(batch)
     torch.testing.assert_close(model.heads.generated_norm.sum[0], pooled.sum(0))
+
+
+def test_weights_without_statistics_of_cameras_get_the_training_images(build, toy, tmp_path):
+    cfg = runs.config(tmp_path, toy)
+    cfg.defrost()
+    cfg.GCL.STRUCTURE.DIR = "/no/such/folder"  # an evaluation needs none
+    cfg.freeze()
+    model, train_set = build()
+    extract_features(model, train_set.feature_loader())
+    wanted = {name: value.clone() for name, value in model.heads.state_dict().items()}
+    again, _ = build()
+    complete_statistics(again, cfg)
+    runs.assert_same(dict(again.heads.state_dict()), wanted)
+    assert wanted["camera_norm.count"].any()
+    again.heads.camera_norm.sum.add_(1)  # its own stay
+    before = {name: value.clone() for name, value in again.heads.state_dict().items()}
+    complete_statistics(again, cfg)
+    runs.assert_same(dict(again.heads.state_dict()), before)
+
+
+def test_statistics_that_no_test_set_needs_are_not_measured(build, toy, tmp_path, monkeypatch):
+    """Each test set by its own cameras': the training images need not be there."""
+    model, _ = build()
+    monkeypatch.setattr(feature_pass, "TrainingSet", lambda cfg: pytest.fail("opened"))
+    own = runs.config(tmp_path, toy, GCL__FOREIGN_CAMERAS="own", DATASETS__TESTS=("DukeMTMC",))
+    complete_statistics(model, own)
+    assert not model.heads.camera_norm.count.any()
+
+
+def test_without_cameras_statistics_none_are_measured(build):
+    model, _ = build(GCL__CAMERA_NORM=False)
+    before = {name: value.clone() for name, value in model.heads.state_dict().items()}
+    complete_statistics(model, None)  # no data set is asked
+    runs.assert_same(dict(model.heads.state_dict()), before)

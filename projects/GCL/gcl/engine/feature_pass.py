@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import torch
 from fastreid.evaluation.evaluator import inference_context
 from fastreid.utils import comm
 from torch import Tensor
+
+from gcl.data.build import TrainingSet
+
+logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -51,6 +56,22 @@ def fit_view_statistics(model, loader) -> None:
     The first batches alone would have a handful of views of each camera.
     """
     model.heads.generated_norm.fit(*_gathered(model, loader, model.pool_views))
+
+
+def complete_statistics(model, cfg) -> None:
+    """Before an evaluation: measure the cameras' statistics from the training images, where
+    GCL.CAMERA_NORM wants them and the weights bring none (ImageNet's, the packaged encoder's,
+    another tool's). Without them nothing would be standardised, and nobody told."""
+    norm = getattr(model.heads, "camera_norm", None)
+    if norm is None or norm.count.any():
+        return
+    if cfg.GCL.FOREIGN_CAMERAS == "own" and not {*cfg.DATASETS.TESTS} & {*cfg.DATASETS.NAMES}:
+        return  # nothing is standardised by them
+    logger.info("The weights bring no statistics of cameras: measured from the training images.")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.GCL.PHASES = ("contrast",)  # of images alone: no structures are needed
+    extract_features(model, TrainingSet(cfg).feature_loader())
 
 
 def _gathered(model, loader, pool: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine import trainer_of
 from gcl.engine.checkpoint import AtomicCheckpointer
 from gcl.engine.divergence import DivergedError
+from gcl.engine.feature_pass import complete_statistics
 from gcl.engine.hooks import NoClusterError
 from gcl.engine.initial_weights import check_evaluated_weights
 from gcl.engine.testing import as_toolbox, test_all
@@ -55,6 +56,7 @@ def run(args):
         cfg.freeze()
         model = trainer_of(cfg).build_model(cfg)
         AtomicCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
+        complete_statistics(model, cfg)
         results, problems = test_all(trainer_of(cfg), cfg, model)
         results = as_toolbox(results)
         if comm.is_main_process():
