@@ -1,5 +1,6 @@
 """Standardisation by running statistics of groups, drawn towards those of all:
-(x - mean) / (deviation + eps), each w of the group's and 1 - w of all, w = n / (n + 32)."""
+(x - mean) / (deviation + eps), each w of the group's and 1 - w of all,
+w = (1 + prior / window) n / (n + prior), at most 1."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ def standardised(f: Tensor, seen: Tensor) -> Tensor:
 def drawn(f: Tensor, own: Tensor, seen: Tensor) -> Tensor:
     """(f - mean) / (deviation + eps) for a group with the rows ``own`` of all rows ``seen``."""
     own, seen = own.double(), seen.double()
-    w = len(own) / (len(own) + 32)
+    w = (1 + 32 / 256) * len(own) / (len(own) + 32)
     mean = w * own.mean(0) + (1 - w) * seen.mean(0)
     deviation = w * own.std(0, unbiased=False) + (1 - w) * seen.std(0, unbiased=False)
     return (f.double() - mean) / (deviation + 1e-3)
@@ -154,7 +155,7 @@ def test_statistics_follow_by_exponential_weights_per_camera(window, device):
     _, mean, deviation = moments(None)
     for camera in (0, 1, 2, 9):  # 2 has one image and 9 none
         n, own_mean, own_deviation = moments(camera)
-        w = n / (n + 32)
+        w = min((1 + 32 / window) * n / (n + 32), 1)
         wanted = (new - (w * own_mean + (1 - w) * mean)) / (
             w * own_deviation + (1 - w) * deviation + 1e-3
         )

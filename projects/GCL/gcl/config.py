@@ -47,9 +47,9 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.ITERS_PER_EPOCH = 0
     # Standardise the pooled features with each camera's own mean and deviation (of the training
     # images, measured anew in every feature pass and before an evaluation, and following E_id in
-    # between; those of n images weigh n / (n + 32), all cameras' the rest) before the neck, in
-    # training and in test. Generated views are standardised by statistics of their own, measured
-    # before the joint phase, and the neck's running statistics come from the same feature pass.
+    # between; those of few images are drawn towards all cameras') before the neck, in training and
+    # in test. Generated views are standardised by statistics of their own, measured before the
+    # joint phase, and the neck's running statistics come from the same feature pass.
     # Needs one training set; a camera that it did not contain gets the statistics of all images.
     cfg.GCL.CAMERA_NORM = False
     # What statistics CAMERA_NORM takes for a test set that is not among DATASETS.NAMES, whose
@@ -90,7 +90,7 @@ def add_gcl_config(cfg: CN) -> None:
     # every block at the rows of its own stripe ("rows"): where clothes are need not be learnt then.
     cfg.GCL.GENERATOR.PLACEMENT = "block"
     # Standardise the channels of the part code before the MLPs: what people have in common is most
-    # of a code and hides what tells them apart. See ../README.md for what it brings.
+    # of a code and hides what tells them apart. See docs/experiments.md.
     cfg.GCL.GENERATOR.CODE_NORM = False
     # Adam of E_str, G and D, the same in phases 2 and 3
     cfg.GCL.GENERATOR.BASE_LR = 1e-4

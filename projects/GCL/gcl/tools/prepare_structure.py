@@ -90,7 +90,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--adapt",
         action="store_true",
         help="let the estimator adapt to the crops first, by self-training without labels (see"
-        " projects/GCL/README.md)",
+        " docs/structures.md)",
     )
     return parser.parse_args(arguments)
 
