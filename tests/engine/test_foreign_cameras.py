@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from types import SimpleNamespace
 
 import pytest
@@ -57,19 +56,20 @@ def test_cameras_of_the_training_set_keep_their_statistics(tiny_cfg, model, batc
 
 
 def test_other_cameras_get_the_statistics_of_all_with_one_warning(
-    tiny_cfg, model, batches, caplog, monkeypatch
+    tiny_cfg, model, batches, monkeypatch
 ):
     """As without camids, whatever their numbers are."""
-    monkeypatch.setattr(logging.getLogger("gcl"), "propagate", True)
+    said = []
+    monkeypatch.setattr(foreign_cameras.logger, "warning", lambda *args: said.append(args))
     foreign_cameras._warn_once.cache_clear()
     wanted, plain = features(model, batches, camids=None), features(model, batches)
-    caplog.clear()
     for _ in range(2):
         with test_cameras(config(tiny_cfg, "all"), model, "DukeMTMC", batches):
             got = features(model, batches)
     assert torch.equal(got, wanted) and not torch.allclose(got, plain, atol=0.1)
     assert torch.equal(features(model, batches), plain)  # and afterwards as ever
-    (line,) = (r.getMessage() for r in caplog.records)
+    ((message, *values),) = said
+    line = message % tuple(values)
     assert "DukeMTMC" in line and "GCL.FOREIGN_CAMERAS" in line
 
 
