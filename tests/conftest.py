@@ -4,6 +4,7 @@ from __future__ import annotations  # noqa: I001  gcl first: fastreid does not i
 
 import gcl
 
+import logging
 import os
 import runpy
 import sys
@@ -29,6 +30,14 @@ SIZE = (64, 32)  # height and width of every crop here: the smallest that three 
 def device(request: pytest.FixtureRequest) -> str:
     """Where a test of pure tensor mathematics runs: everywhere."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def one_way_to_pytest() -> Iterator[None]:
+    """The toolbox's setup_logger keeps a logger's lines to itself in all tests that follow. pytest
+    then listens at that logger, and a test that opens the way again would hear everything twice."""
+    yield
+    logging.getLogger("gcl").propagate = True
 
 
 @pytest.fixture(scope="session")
