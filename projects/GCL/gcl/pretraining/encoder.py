@@ -12,6 +12,7 @@ from fastreid.modeling import build_model
 from torch import Tensor
 
 from gcl.config import ConfigError, add_gcl_config
+from gcl.cores import usable_cores
 from gcl.modeling.encoder_weights import PACKAGED, architecture
 from gcl.synthetic.people import SEEN_BY, SHOTS, read_people, whole_files, write_people
 
@@ -143,7 +144,7 @@ class EncoderTrainer(StepTrainer):
         on_cpu = self.device.type == "cpu"
         self.layout = torch.channels_last if on_cpu else torch.contiguous_format
         model.to(memory_format=self.layout)
-        workers = node.WORKERS or os.cpu_count() or 1
+        workers = node.WORKERS or usable_cores()
         height, width = self.size
         canvas = (height * 5 // 4, width * 3 // 2)  # a person is about as high as in a crop
         paths = write_people(node.DATA, node.PEOPLE, canvas, cfg.SEED, workers)
