@@ -69,8 +69,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--input",
         help="the source's files, one or more a crop, named after it, in folders as the crops are"
-        " where names repeat, or one a video; its subfolders train/ and test/ are used when they are there (default"
-        " for geometry: where training reads it)",
+        " where names repeat, or one a video; its subfolders train/ and test/ are used when they are"
+        " there (default for geometry: where training reads it)",
     )
     parser.add_argument(
         "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
@@ -86,8 +86,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--crop-names",
-        help="how crops of videos are named, for --source wham and phalp (default: "
-        f"{CROP_NAMES}); with several videos {{video}}/{{person}}_{{frame}}",
+        help=f"how crops of videos are named, for --source wham and phalp (default: {CROP_NAMES});"
+        " with several videos {video}/{person}_{frame}",
     )
     parser.add_argument(
         "--smpl-model", help="SMPL model file, for --source smpl and phalp and for the faces"
@@ -201,7 +201,7 @@ def open_source(args: argparse.Namespace, split: str, crops: CropKeys):
         raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
     if os.path.isdir(os.path.join(folder, split)):
         folder = os.path.join(folder, split)
-    names = args.crop_names or CROP_NAMES
+    names = CROP_NAMES if args.crop_names is None else args.crop_names
     body = load_body(args.smpl_model)
     return open_adapter(args.source, folder, crops, body, crop_names=names)
 
@@ -212,7 +212,8 @@ def run(args: argparse.Namespace) -> bool:
     good, check = True, what_to_check(args)
     if args.source == ESTIMATE and args.input is not None:
         raise ConfigError("--input holds a tool's files: name the tool by --source.")
-    if args.crop_names and not (args.source in ADAPTERS and ADAPTERS[args.source].clips):
+    clips = args.source in ADAPTERS and ADAPTERS[args.source].clips
+    if args.crop_names is not None and not clips:
         raise ConfigError(f"--crop-names is for clips, not for --source {args.source}: drop it.")
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
