@@ -69,8 +69,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--input",
         help="the source's files, one or more a crop, named after it, in folders as the crops are"
-        " where names repeat, or one a video; its subfolders train/ and test/ are used when they are"
-        " there (default for geometry: where training reads it)",
+        " where names repeat, or one a video; its subfolders train/ and test/ are used when they"
+        " are there (default for geometry: where training reads it)",
     )
     parser.add_argument(
         "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
