@@ -36,19 +36,34 @@ def read_metrics(folder: str) -> list[dict[str, float]]:
     """Lines of the run's ``metrics.json``; where that has no evaluation, of ``evaluation.json``.
 
     Raises:
-        RunError: the folder has no evaluation in either.
+        RunError: the folder has no evaluation in either, or one is damaged.
     """
     for name in ("metrics.json", "evaluation.json"):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            with open(path) as file:
-                lines = [json.loads(line) for line in file]
+            try:
+                with open(path) as file:
+                    lines = [_numbers(json.loads(line)) for line in file]
+            except Exception as error:  # of any text
+                raise RunError(
+                    f"{path} is damaged ({type(error).__name__}: {error}): take the line out of it,"
+                    " or let the run come to its end anew."
+                ) from error
             if any("mAP" in line for line in lines):
                 return lines
     raise RunError(
         f"{folder} holds no evaluation (metrics.json of a training or evaluation.json of an"
         " --eval-only): let the run come to its end first."
     )
+
+
+def _numbers(line: dict) -> dict:
+    """Raises ValueError for what is no line of measures."""
+    read = {*MEASURES, "iteration", *(key for key, _ in PANELS)}
+    for key in read & line.keys():
+        if not isinstance(line[key], int | float):
+            raise ValueError(f"{key} is {line[key]!r}, no number")
+    return line
 
 
 def table(runs: Mapping[str, Sequence[str]]) -> str:
