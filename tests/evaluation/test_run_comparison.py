@@ -101,3 +101,10 @@ def test_a_folder_without_an_evaluation_gets_a_sentence(tmp_path):
         table({"nothing": [str(tmp_path)]})
     with pytest.raises(RunError, match="holds no evaluation"):
         table({"begun": [write(tmp_path, "metrics.json", {"iteration": 3, "total_loss": 1.0})]})
+
+
+@pytest.mark.parametrize("text", ['{"mAP": 1', '{"mAP": 1}\n3', '{"mAP": "high"}', "\x00"])
+def test_a_damaged_line_gets_a_sentence(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(RunError, match="metrics.json is damaged"):
+        table({"torn": [str(tmp_path)]})

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from faults.size import LARGE
 
-COUNT = 60 if LARGE else 6
-"""Of each kind, of which there are 40."""
+COUNT = 40 if LARGE else 5
+"""Of each kind, of which there are some forty."""
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="its bound needs Linux")
