@@ -31,7 +31,7 @@ from gcl.structure.estimate.estimator import WEIGHTS as ESTIMATOR
 def checkpoint_kinds(folder: str, data: str) -> list[Kind]:
     """In ``folder``, with a toy data set ``data``."""
     trainer = GCLTrainer(runs.config(folder, data, **TINY))
-    trainer.checkpointer.save("whole", epoch=0, metric=np.float64(0.5))
+    trainer.checkpointer.save("whole", epoch=0, metric=0.5)
     whole = _taken(folder, "whole.pth")
     fit = Fit(folder)
     fit.train()

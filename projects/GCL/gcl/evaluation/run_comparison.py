@@ -17,6 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from tabulate import tabulate
 
+from gcl.atomic_files import atomic
+
 MEASURES = ("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP")
 
 PANELS = (
@@ -119,7 +121,8 @@ def curves(runs: Mapping[str, Sequence[str]], path: str) -> None:
         axes.set(title=title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.legend(fontsize=8)
-    figure.savefig(path)
+    with atomic(path) as file:
+        figure.savefig(file, format="png")
 
 
 def last_sheets(folder: str, out: str) -> list[str]:
@@ -131,8 +134,9 @@ def last_sheets(folder: str, out: str) -> list[str]:
     for kind in ("views", "turntable"):
         sheets = [name for name in names if name.startswith(f"{kind}_")]
         if sheets:
-            with Image.open(os.path.join(views, sheets[-1])) as sheet:
-                sheet.quantize().save(os.path.join(out, f"{kind}.png"), optimize=True)
+            target = os.path.join(out, f"{kind}.png")
+            with Image.open(os.path.join(views, sheets[-1])) as sheet, atomic(target) as file:
+                sheet.quantize().save(file, "PNG", optimize=True)
             copies.append(f"{kind}.png")
     return copies
 

@@ -6,7 +6,6 @@ python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-g
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -16,6 +15,7 @@ from fastreid.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
+from gcl.atomic_files import write_json
 from gcl.engine import trainer_of
 from gcl.engine.checkpoint import AtomicCheckpointer
 from gcl.engine.divergence import DivergedError
@@ -60,8 +60,7 @@ def run(args):
         results, problems = test_all(trainer_of(cfg), cfg, model)
         results = as_toolbox(results)
         if comm.is_main_process():
-            with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
-                json.dump(results, file, default=float)
+            write_json(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), results, default=float)
         if problems:
             reasons = (f"no result of {name}: {reason}" for name, reason in problems.items())
             raise ConfigError("; ".join(reasons))
