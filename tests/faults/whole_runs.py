@@ -110,6 +110,11 @@ def _pretrain(trainer: type, cfg, out: str) -> None:
     training.train()
 
 
+def seconds(out: Path) -> float:
+    """Of the processor, that the last process of a run took."""
+    return float(Path(out, "seconds").read_text())
+
+
 def results(out: str) -> dict[str, object]:
     """What a run has made: by path, the content of a checkpoint, or the bytes of another file.
 
