@@ -16,8 +16,7 @@ from faults.kinds import Kind
 from faults.mutations import mutated
 from faults.tiny_runs import TINY
 
-from gcl.engine import trainer_of
-from gcl.tools.train_net import load_config
+from gcl.tools.train_net import build_trainer, load_config
 
 VALUES = ("-1", "0", "0.0", "1", "2", "5", "-0.5", "0.5", "1.5", "1e3", "nan", "None", "True",
           "nonsense", "''", "()", "(0,)", "(1, 2, 3)", "('a',)", "[[1]]", "{'a': 1}", "(" * 200,
@@ -51,7 +50,7 @@ def _train(path: str, pairs: list[str], out: str) -> None:
     try:
         cfg = load_config(args)
         os.makedirs(out, exist_ok=True)
-        trainer = trainer_of(cfg)(cfg)
+        trainer = build_trainer(cfg)
         trainer.resume_or_load()
         trainer.train()
     finally:

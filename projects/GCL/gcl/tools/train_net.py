@@ -6,6 +6,7 @@ python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-g
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -27,6 +28,8 @@ from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
 from .command_line import find_config, given_keys, read_config, sentence
+
+logger = logging.getLogger("gcl")  # also where this file is __main__
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
@@ -65,9 +68,29 @@ def run(args):
             reasons = (f"no result of {name}: {reason}" for name, reason in problems.items())
             raise ConfigError("; ".join(reasons))
         return results
-    trainer = trainer_of(cfg)(cfg)
+    trainer = build_trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
+
+
+def build_trainer(cfg):
+    """The trainer of a configuration.
+
+    Raises:
+        ConfigError: the toolbox or torch can not build it; the message is theirs, in one line.
+    """
+    try:
+        return trainer_of(cfg)(cfg)
+    except USER_ERRORS:
+        raise
+    except Exception as error:  # of a value that nobody has checked, it can be nearly anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        logger.debug("What can not be built:", exc_info=True)
+        raise ConfigError(
+            f"No training can be built from these values ({reason}): change the one that this is"
+            " about, in --config-file or the KEY VALUE pairs; OUTPUT_DIR/log.txt says where it"
+            " was."
+        ) from error
 
 
 def run_process(args):
