@@ -31,6 +31,7 @@ from gcl.data.build import load_dataset
 from gcl.data.folder import dataset_keys, folder_keys
 from gcl.photographs import SUFFIXES
 from gcl.structure.adapters import ADAPTERS, open_adapter
+from gcl.structure.adapters.meshes import AXES
 from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
 from gcl.structure.outcomes import FAILED, Summary, list_failed
@@ -85,6 +86,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
     )
     parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
+    parser.add_argument(
+        "--axes",
+        choices=AXES,
+        help="of mesh files (--source mesh): opencv is x right, y down, z forward, opengl x right,"
+        " y up, z back (default: opencv where a mesh lies wholly at z > 0, else opengl)",
+    )
     parser.add_argument("--weights", help="of the estimator (default: those in the package)")
     parser.add_argument(
         "--adapt",
@@ -194,7 +201,7 @@ def open_source(args: argparse.Namespace, split: str, crops: CropKeys):
         raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
     if os.path.isdir(os.path.join(folder, split)):
         folder = os.path.join(folder, split)
-    return open_adapter(args.source, folder, crops, load_body(args.smpl_model))
+    return open_adapter(args.source, folder, crops, load_body(args.smpl_model), args.axes)
 
 
 def run(args: argparse.Namespace) -> bool:
@@ -203,6 +210,10 @@ def run(args: argparse.Namespace) -> bool:
     good, check = True, what_to_check(args)
     if args.source == ESTIMATE and args.input is not None:
         raise ConfigError("--input holds a tool's files: name the tool by --source.")
+    if args.axes is not None and args.source != "mesh":
+        raise ConfigError(
+            f"--axes is of mesh files: --source {args.source} has axes of its own; drop --axes."
+        )
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split, args.out).items():
