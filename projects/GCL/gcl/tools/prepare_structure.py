@@ -31,6 +31,7 @@ from gcl.data.build import load_dataset
 from gcl.data.folder import dataset_keys, folder_keys
 from gcl.photographs import SUFFIXES
 from gcl.structure.adapters import ADAPTERS, CROP_NAMES, open_adapter
+from gcl.structure.adapters.meshes import AXES
 from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
 from gcl.structure.outcomes import FAILED, Summary, list_failed
@@ -83,6 +84,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
+    )
+    parser.add_argument(
+        "--axes",
+        choices=AXES,
+        help="of mesh files (--source mesh): opencv is x right, y down, z forward, opengl x right,"
+        " y up, z back (default: opencv where a mesh lies wholly at z > 0, else opengl)",
     )
     parser.add_argument(
         "--crop-names",
@@ -203,7 +210,7 @@ def open_source(args: argparse.Namespace, split: str, crops: CropKeys):
         folder = os.path.join(folder, split)
     names = CROP_NAMES if args.crop_names is None else args.crop_names
     body = load_body(args.smpl_model)
-    return open_adapter(args.source, folder, crops, body, crop_names=names)
+    return open_adapter(args.source, folder, crops, body, args.axes, names)
 
 
 def run(args: argparse.Namespace) -> bool:
@@ -212,6 +219,10 @@ def run(args: argparse.Namespace) -> bool:
     good, check = True, what_to_check(args)
     if args.source == ESTIMATE and args.input is not None:
         raise ConfigError("--input holds a tool's files: name the tool by --source.")
+    if args.axes is not None and args.source != "mesh":
+        raise ConfigError(
+            f"--axes is of mesh files: --source {args.source} has axes of its own; drop --axes."
+        )
     clips = args.source in ADAPTERS and ADAPTERS[args.source].clips
     if args.crop_names is not None and not clips:
         raise ConfigError(f"--crop-names is for clips, not for --source {args.source}: drop it.")
