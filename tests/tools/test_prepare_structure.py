@@ -6,6 +6,7 @@ import os
 import re
 import sys
 
+import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -316,3 +317,27 @@ def test_of_a_torchrun_job_only_the_process_that_prints_fails(run, monkeypatch, 
     monkeypatch.setattr(tool.dist, "init_process_group", lambda *args, **kwargs: None)
     monkeypatch.setattr(tool, "run", lambda args: False)
     assert run("crops", "--out", "out") == (status, "")
+
+
+def test_crops_of_videos_are_named_by_an_option(tmp_path, write_crop, run):
+    """WHAM's folder a video; which crops are whose, --crop-names says."""
+    for video, frame in (("lobby", 1), ("yard", 2)):
+        write_crop(tmp_path / "crops" / video / f"0_{frame:06d}.jpg")
+        track = {"verts": figure().vertices.numpy()[None], "frame_ids": np.array([frame])}
+        os.makedirs(tmp_path / "in" / video)
+        joblib.dump({0: track}, tmp_path / "in" / video / "wham_output.pkl")
+    write_faces(str(tmp_path / "in"), figure().faces)
+    arguments = (tmp_path / "crops", "--source", "wham", "--input", tmp_path / "in")
+    arguments += ("--out", tmp_path / "out")
+    status, _ = run(*arguments)
+    assert "say by {video} in --crop-names" in status
+    status, _ = run(*arguments, "--crop-names", "{video}/{person}_{frame}")
+    assert status == 0
+    rendered = names_in(str(tmp_path / "out" / "train"))
+    assert rendered == named("crops", "lobby/0_000001.jpg", "yard/0_000002.jpg")
+
+
+@pytest.mark.parametrize("source", ["estimate", "hmr2", "geometry"])
+def test_crop_names_of_a_source_without_clips_are_refused(tmp_path, crops, run, source):
+    line = (crops, "--source", source, "--out", tmp_path / "out", "--crop-names", "{frame}")
+    assert f"is for clips, not for --source {source}" in run(*line)[0]

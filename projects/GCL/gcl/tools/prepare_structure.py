@@ -30,7 +30,7 @@ from gcl.cores import usable_cores
 from gcl.data.build import load_dataset
 from gcl.data.folder import dataset_keys, folder_keys
 from gcl.photographs import SUFFIXES
-from gcl.structure.adapters import ADAPTERS, open_adapter
+from gcl.structure.adapters import ADAPTERS, CROP_NAMES, open_adapter
 from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
 from gcl.structure.outcomes import FAILED, Summary, list_failed
@@ -70,8 +70,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--input",
         help="the source's files, one or more a crop, named after it, in folders as the crops are"
-        " where names repeat; its subfolders train/ and test/ are used when they are there (default"
-        " for geometry: where training reads it)",
+        " where names repeat, or one a video; its subfolders train/ and test/ are used when they"
+        " are there (default for geometry: where training reads it)",
     )
     parser.add_argument(
         "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
@@ -85,7 +85,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
     )
-    parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
+    parser.add_argument(
+        "--crop-names",
+        help=f"how crops of videos are named, for --source wham and phalp (default: {CROP_NAMES});"
+        " with several videos {video}/{person}_{frame}",
+    )
+    parser.add_argument(
+        "--smpl-model", help="SMPL model file, for --source smpl and phalp and for the faces"
+    )
     parser.add_argument("--weights", help="of the estimator (default: those in the package)")
     parser.add_argument(
         "--adapt",
@@ -196,7 +203,9 @@ def open_source(args: argparse.Namespace, split: str, crops: CropKeys):
         raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
     if os.path.isdir(os.path.join(folder, split)):
         folder = os.path.join(folder, split)
-    return open_adapter(args.source, folder, crops, load_body(args.smpl_model))
+    names = CROP_NAMES if args.crop_names is None else args.crop_names
+    body = load_body(args.smpl_model)
+    return open_adapter(args.source, folder, crops, body, crop_names=names)
 
 
 def run(args: argparse.Namespace) -> bool:
@@ -205,6 +214,9 @@ def run(args: argparse.Namespace) -> bool:
     good, check = True, what_to_check(args)
     if args.source == ESTIMATE and args.input is not None:
         raise ConfigError("--input holds a tool's files: name the tool by --source.")
+    clips = args.source in ADAPTERS and ADAPTERS[args.source].clips
+    if args.crop_names is not None and not clips:
+        raise ConfigError(f"--crop-names is for clips, not for --source {args.source}: drop it.")
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split, args.out).items():
