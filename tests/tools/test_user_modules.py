@@ -16,6 +16,7 @@ from fastreid.modeling import build_model
 from toy import DATASET
 
 from gcl import ConfigError
+from gcl.data.build import load_dataset
 from gcl.tools.user_modules import import_modules
 
 SHOP = '''
@@ -187,6 +188,19 @@ def test_a_data_set_that_nobody_registered_names_the_option(run_tool):
 
 
 # ---------------------------------------------------------------------- the module itself
+def test_the_documented_data_set_is_one(tmp_path, monkeypatch):
+    page = (runs.REPOSITORY / "projects/GCL/README.md").read_text()
+    (tmp_path / "doors.py").write_text(page.split("```python\n")[1].split("```")[0])
+    crop = tmp_path / "doors/train/door_2/17_noon.jpg"
+    crop.parent.mkdir(parents=True)
+    crop.touch()
+    monkeypatch.setattr("gcl.data.build._root", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    import_modules([str(tmp_path / "doors.py")])
+    data = load_dataset("Doors")
+    assert (data.train, data.query) == ([(str(crop), 17, 2)], [])
+
+
 def test_a_module_is_run_once_by_file_or_name(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     file = tmp_path / "counted_module.py"
