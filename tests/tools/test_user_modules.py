@@ -160,6 +160,7 @@ OTHERS = {
     "prepare_structure": ("MyShop", "--out", "out", "--source", "renders"),
     "evaluate_structure": ("MyShop", "--out", "out"),
     "evaluate_views": ("--config-file", str(runs.CONFIG), "--out", "out"),
+    "rank_lists": ("--config-file", str(runs.CONFIG)),
     "train_net": ("--config-file", str(runs.CONFIG)),
 }
 

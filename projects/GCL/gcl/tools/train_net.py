@@ -19,9 +19,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.engine import trainer_of
-from gcl.engine.checkpoint import AtomicCheckpointer
 from gcl.engine.divergence import DivergedError
-from gcl.engine.feature_pass import complete_statistics
 from gcl.engine.hooks import NoClusterError
 from gcl.engine.initial_weights import check_evaluated_weights
 from gcl.engine.testing import as_toolbox, test_all
@@ -29,6 +27,7 @@ from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
 from .command_line import LOST, find_config, given_keys, read_config, sentence
+from .open_encoder import load_encoder
 from .user_modules import add_import_argument, import_modules
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
@@ -54,13 +53,7 @@ def run(args):
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="gcl")
     if args.eval_only:
-        cfg.defrost()  # after its copy in OUTPUT_DIR, which may be that of the training
-        cfg.GCL.GENERATOR.WEIGHTS = ""  # all weights come from the checkpoint
-        cfg.freeze()
-        model = trainer_of(cfg).build_model(cfg)
-        AtomicCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
-        complete_statistics(model, cfg)
-        results, problems = test_all(trainer_of(cfg), cfg, model)
+        results, problems = test_all(trainer_of(cfg), cfg, load_encoder(cfg))
         results = as_toolbox(results)
         if comm.is_main_process():
             with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
