@@ -9,6 +9,8 @@ import sys
 import joblib
 import numpy as np
 import pytest
+import torch
+import trimesh
 from PIL import Image
 from structure.estimators import estimator  # noqa: F401  a fixture
 from structure.figures import figure
@@ -116,6 +118,29 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     assert status == 0 and estimator.log == []
     assert printed.splitlines()[0].endswith("low_confidence.txt")
     assert printed.splitlines()[3].split()[:6] == ["train", "3", "1", "2", "0", "0"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_axes_of_mesh_files_are_said_or_guessed_and_told(tmp_path, crops, run, workers):
+    """Two of three meshes in our axes lie about the origin."""
+    os.makedirs(tmp_path / "in")
+    for name, shift in (("a", 5.0), ("b", 0.0), ("c", 0.0)):
+        mesh = trimesh.Trimesh(figure((0.0, 0.0, shift)).vertices, figure().faces, process=False)
+        mesh.export(tmp_path / "in" / f"{name}.ply")
+    line = (crops, "--source", "mesh", "--input", tmp_path / "in", "--out")
+    last = ("--write", "geometry", "--workers", workers)
+    status, printed = run(*line, tmp_path / "guessed", last=last)
+    told = "axes of the mesh files, guessed: opencv 1, opengl 2 (--axes says which they are)"
+    assert status == 0 and printed.splitlines().count(told) == 1
+    status, printed = run(*line, tmp_path / "said", "--axes", "opencv", last=last)
+    assert status == 0 and "guessed" not in printed
+    for name, shift in (("a.jpg", 5.0), ("b.png", 0.0), ("c.jpeg", 0.0)):
+        mesh = read_geometry(str(tmp_path / f"said/train/geometry/crops/{name}.npz"))
+        torch.testing.assert_close(mesh.vertices, figure((0.0, 0.0, shift)).vertices)
+    status, _ = run(crops, "--out", tmp_path / "out", "--axes", "opencv")
+    assert status == (
+        "ConfigError: --axes is of mesh files: --source estimate has axes of its own; drop --axes."
+    )
 
 
 def test_meshes_alone_and_adaptation(tmp_path, crops, run, estimator):  # noqa: F811

@@ -78,15 +78,24 @@ class GeometryFolder:
 
 
 class MeshFolder:
-    """Mesh files of a folder; see :func:`open_adapter`."""
+    """Mesh files of a folder; see :func:`open_adapter`.
+
+    Attributes:
+        guessed: axes that the last crop's files were taken to have; "" when it was said.
+    """
 
     faces = None  # every file has its own
+    guessed = ""
 
-    def __init__(self, folder: str, crops: CropKeys) -> None:
-        self._files = FilesOfCrops(folder, meshes.SUFFIXES, crops)
+    def __init__(self, folder: str, crops: CropKeys, axes: str | None = None) -> None:
+        self._files, self._axes = FilesOfCrops(folder, meshes.SUFFIXES, crops), axes
 
     def __call__(self, crop: str) -> Geometry:
         people = [meshes.read_mesh(path) for path in self._files[crop]]
+        axes = self._axes
+        if axes is None:
+            axes = self.guessed = meshes.guess_axes(np.concatenate([body for body, _ in people]))
+        people = [(meshes.to_camera(body, axes), faces) for body, faces in people]
         vertices, faces = max(people, key=lambda person: apparent_height(person[0]))
         return _geometry(self._files[crop][0], vertices, faces)
 
@@ -128,6 +137,7 @@ def open_adapter(
     folder: str,
     crops: CropKeys,
     body: SMPLBody | None = None,
+    axes: str | None = None,
     crop_names: str = CROP_NAMES,
 ) -> Callable[[str], Geometry]:
     """A function from a crop's path to its mesh.
@@ -140,6 +150,7 @@ def open_adapter(
         crops: all crops, to tell whose file is whose.
         body: which "smpl" and "phalp" need; for the other tools it is another place to take the
             faces from.
+        axes: of mesh files, one of :data:`.meshes.AXES`; None: guessed for every crop.
         crop_names: how crops are named after person and frame, where a file is a clip
             (:class:`.crop_names.CropNames`).
 
@@ -158,7 +169,7 @@ def open_adapter(
     if name == "geometry":
         return GeometryFolder(folder, crops)
     if name == "mesh":
-        return MeshFolder(folder, crops)
+        return MeshFolder(folder, crops, axes)
     adapter = ADAPTERS[name]
     if adapter.posed and body is None:
         raise GeometryError(f"--source {name} needs the body model's file: --smpl-model.")
