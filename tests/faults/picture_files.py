@@ -40,7 +40,8 @@ def picture_kinds(folder: str) -> list[Kind]:
         Kind("tiff.png", _file(colours, "TIFF"), _read_crop),
     ]
     grey = _file(colours.convert("L"), "JPEG")
-    return [*crops, Kind("render.jpg", grey, _render_reader(folder, grey)), *_drawn_kinds(rng)]
+    renders = Kind("render.jpg", grey, _render_reader(folder, grey), often=3)
+    return [*crops, renders, *_drawn_kinds(rng)]
 
 
 def _file(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from faults.size import LARGE
 
-COUNT = 40 if LARGE else 5
+COUNT = 40 if LARGE else 4
 """Of each kind, of which there are some forty."""
 
 

@@ -73,7 +73,7 @@ def tool_kinds(folder: str) -> list[Kind]:
     own = os.path.join(folder, "own.npz")
     write_geometry(own, Geometry(vertices, faces, yaw=1.0, framing=torch.tensor([0, 1, 0.5])))
     with open(own, "rb") as file:
-        kinds.append(Kind("own.npz", file.read(), _reader("geometry")))
+        kinds.append(Kind("own.npz", file.read(), _reader("geometry"), often=3))
     os.remove(own)
     with open(os.path.join(folder, "faces.npy"), "rb") as file:
         kinds.append(Kind("faces.npy", file.read(), _read_faces))
