@@ -33,7 +33,7 @@ from faults.tool_files import tool_kinds
 from toy import write_toy_dataset
 
 MEMORY = 2**30
-"""Bytes by which the process may grow."""
+"""Bytes by which the process may grow at one input."""
 LONGEST = 300
 """Seconds that an input may take, of a busy machine: only a hang takes as long."""
 
@@ -82,7 +82,6 @@ def main(folder: str, count: int, *chosen: str) -> int:
     with runs.place(os.path.join(folder, "toy")):
         folders = kinds_in(folder)
         os.chdir(os.path.join(folder, "place"))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[0])
         limit = pages * resource.getpagesize() + 4 * MEMORY
@@ -95,10 +94,13 @@ def main(folder: str, count: int, *chosen: str) -> int:
     if left := os.listdir("."):
         wrong += 1
         print(f"left behind: {left}", file=sys.stderr)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     print(json.dumps({f"{name} {result}": n for (name, result), n in sorted(results.items())}))
-    print(f"grown by {grown >> 20} MiB")
-    return wrong or int(grown > MEMORY)
+    return wrong
+
+
+def most_memory() -> int:
+    """Bytes that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def try_kind(kind: Kind, folder: str, count: int, results: Counter) -> int:
@@ -112,8 +114,11 @@ def try_kind(kind: Kind, folder: str, count: int, results: Counter) -> int:
             file.write(content)
         print(f"reads {kind.name} {i}", file=sys.stderr, flush=True)
         faulthandler.dump_traceback_later(LONGEST, exit=True)
+        before = most_memory()
         try:
             result = outcome(kind, path, good=i == 0)
+            grown = most_memory() - before
+            assert grown < MEMORY, f"grown by {grown >> 20} MiB"
             left = files_of(folder) - there - {path}
             assert not left, f"left behind: {left}"
         except BaseException:
