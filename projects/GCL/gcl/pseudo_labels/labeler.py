@@ -14,7 +14,6 @@ from .features import unit_rows
 from .jaccard import jaccard_distance
 from .neighbours import check_method, nearest_neighbours
 
-
 CROWDED = 0.999
 """Cosine from which two crops are the same to the encoder: copies, or frames of a still person."""
 
