@@ -70,7 +70,7 @@ def steps(model: GCL, phase: str, learns: str) -> set[str]:
     model.set_phase(phase)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.zero_grad()
-    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-6)  # any rate moves a weight
     losses = model(make_batch())
     assert all(loss.isfinite() for loss in losses.values()), losses
     sum(losses.values()).backward()
@@ -98,9 +98,6 @@ def test_every_backbone_trains_in_every_phase(encoder_cfg, case):
     torch.manual_seed(0)
     model = build_model(encoder_cfg(*case, *pairs))
     assert all(module.training for module in model.modules())
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0  # random weights, evaluated by statistics that are not theirs
     model.bank.allocate(NUM_IMAGES)
     model.bank.fill(torch.randn(NUM_IMAGES, case[2]))
     model.bank.labels.copy_(torch.arange(NUM_IMAGES) // 2)

@@ -60,10 +60,10 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
     Raises:
         ConfigError: as :func:`read_config` does.
     """
+    _check_pairs(cfg, list(map(str, pairs)))
     try:
         if path:
             cfg.merge_from_file(path)
-        _check_pairs(cfg, list(map(str, pairs)))
         cfg.merge_from_list(list(pairs))
     except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
         raise ConfigError(
