@@ -25,6 +25,20 @@ def test_summaries_add_up():
     assert a.table("test").splitlines()[2].split() == ["test", "5", "4", "0", "1", "0", "0.8"]
 
 
+def test_guesses_are_told_in_one_line_with_the_remedy():
+    a, b = Summary(), Summary()
+    for axes in ("opengl", "opencv", "opengl"):
+        a.add(Outcome("made", guessed=axes))
+    b.add(Outcome("made"))
+    b.add(Outcome("made", guessed="opengl"))
+    assert "guessed" not in Summary().table("train")
+    a.merge(b)
+    lines = a.table("train").splitlines()
+    assert lines[3:] == [
+        "axes of the mesh files, guessed: opencv 1, opengl 3 (--axes says which they are)"
+    ]
+
+
 def test_a_table_tells_five_of_each_state_and_the_list_tells_all(tmp_path):
     summary = Summary()
     for i, key in enumerate(CROPS.values()):

@@ -207,9 +207,9 @@ def test_a_name_that_the_disk_can_not_have_fails_alone(make_crops, train):
         summary = prepare(Preparation(crops, Figures(), train, write, 32))
         assert summary.counts["made"] == made
     assert summary.counts["failed"] == 1
-    ((state, message, key),) = summary.lost
-    assert (state, key) == ("failed", crops[long])
-    assert message.startswith(f"{long}: its structure can not be written (File name too long)")
+    (lost,) = summary.lost
+    assert (lost.state, lost.key) == ("failed", crops[long])
+    assert lost.message.startswith(f"{long}: its structure can not be written (File name too long)")
 
 
 def test_a_folder_that_the_disk_can_not_have_fails_its_crops_alone(make_crops, train):

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from structure.figures import figure
 from structure.solids import cube, sphere
 
 from gcl.structure.render import (
@@ -16,6 +17,7 @@ from gcl.structure.render import (
     MARGIN,
     Camera,
     frame,
+    rasterize,
     render_structure,
     shade,
     turn,
@@ -184,6 +186,42 @@ def test_shading_of_a_sphere_is_lamberts_law(device):
     torch.testing.assert_close(shade(-light), torch.tensor(AMBIENT))
 
 
+YAWS = torch.tensor([0.0, 30.0, 45.0, 90.0, 135.0, 200.5, 270.0, 315.0])
+
+
+@pytest.mark.parametrize("supersample", [1, 2])
+@pytest.mark.parametrize("backend", ["torch", "pytorch3d"])
+@pytest.mark.parametrize("elevation, distance", [(0.0, None), (20.0, 4.0)])
+def test_a_mirrored_picture_is_that_of_the_mirrored_body(
+    elevation, distance, backend, supersample, stand_in
+):
+    """A mirrored body that has turned to the other side. The left hand is held out to the front."""
+    body = figure()
+    framing = torch.tensor([0.05, 0.9, 0.3])
+    mirror, aside = torch.tensor([-1.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 0.4])
+    usual = {"size": (128, 64), "supersample": supersample, "backend": backend}
+    usual |= {"elevation": elevation, "distance": distance}
+    vertices = body.vertices[None]
+    one = render_structure(vertices, body.faces, YAWS, framing=framing, **usual)
+    other = render_structure(
+        vertices * mirror, body.faces, -YAWS, framing=framing + aside, **usual
+    ).flip(2)
+    apart = (one - other).abs()
+    # vertices lie on a grid of 1/64 pixel, to which a last bit can round to either side
+    assert float((apart > 1 / 255).float().mean()) < 1e-3 and float(apart.mean()) < 1e-4
+    assert float((one - one.flip(2)).abs().mean()) > 0.03  # of this body
+
+
+def test_the_light_is_in_the_mirror_plane():
+    """Greys of a mirrored body are the same to the last bit."""
+    body = figure()
+    one, other = (
+        shade(vertex_normals(body.vertices[None] * torch.tensor([side, 1.0, 1.0]), body.faces))
+        for side in (1.0, -1.0)
+    )
+    assert LIGHT[0] == 0 and torch.equal(one, other)
+
+
 def test_elevation_looks_down_and_shades_from_the_camera(device):
     """From straight above one sees the cube's top, and the arrow that points to the camera points
     down in the picture; the light comes with the camera."""
@@ -341,10 +379,10 @@ def test_pytorch3d_draws_the_same_picture(device):
     assert float((ours - theirs).abs().mean()) < 5e-3
 
 
-def test_what_pytorch3d_is_told(monkeypatch):
-    """A stand-in with PyTorch3D's conventions: x left, y up, the shorter side from -1 to 1, and
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Something with PyTorch3D's conventions: x left, y up, the shorter side from -1 to 1, and
     triangles numbered through all meshes."""
-    from gcl.structure.zbuffer import rasterize
 
     def rasterize_meshes(meshes, image_size, faces_per_pixel, **_):
         height, width = image_size
@@ -372,6 +410,9 @@ def test_what_pytorch3d_is_told(monkeypatch):
         "pytorch3d.renderer.mesh": mesh,
     }.items():
         monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_what_pytorch3d_is_told(stand_in):
     vertices, faces = to("cpu", sphere(rings=12))
     yaw = torch.tensor([0.0, 50.0])
     for size in ((40, 30), (30, 40)):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
+import warnings
+from collections import defaultdict
 
+import joblib
 import numpy as np
 import pytest
 import torch
 
-from gcl.structure.unpickle import DEEPEST, load_arrays, plain, plain_dtype
+from gcl.structure.unpickle import DEEPEST, RefusedPickle, load_arrays, plain, plain_dtype
 
 DTYPE = b"cnumpy\ndtype\n"
 
@@ -31,6 +35,17 @@ def integer(value: int) -> bytes:
 
 
 EIGHT = b"C\x08" + b"\x41" * 8
+
+
+def joblib_array(shape: bytes, kind: bytes, behind: bytes, padding: bytes = b"") -> bytes:
+    """joblib's description of an array, of opcodes, and what stands behind it. Padding: opcodes of
+    the entry about it."""
+    fields = b"X\x05\x00\x00\x00shape" + shape + b"X\x05\x00\x00\x00dtype" + kind
+    fields += b"X\x05\x00\x00\x00orderX\x01\x00\x00\x00C" + padding
+    return b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(" + fields + b"ub" + behind
+
+
+ALIGNED = b"X\x1b\x00\x00\x00numpy_array_alignment_bytesK\x10"
 CRAFTED = {
     # eight bytes as a pointer to an object: numpy follows it
     "bytes as objects": array(b"K\x01\x85", dtype("O8"), EIGHT),
@@ -50,6 +65,20 @@ CRAFTED = {
     "numpy.ndarray made": b"\x80\x04cnumpy\nndarray\n" + integer(2**40) + b"\x85\x85\x81.",
     "a function changed": b"\x80\x04cnumpy\ndtype\n}X\x05\x00\x00\x00_makecnumpy\nndarray\nsb.",
     "a bytearray larger than the file": b"\x80\x05\x96" + struct.pack("<Q", 2**36) + b"x.",
+    "joblib: objects": joblib_array(b"K\x01\x85", dtype("O8"), b"\x41" * 8 + b"."),
+    "joblib: more numbers than there are": joblib_array(
+        integer(2**40) + b"\x85", dtype("f8"), b"\x41" * 8 + b"."
+    ),
+    "joblib: a shape that overflows": joblib_array(
+        integer(2**62) + b"K\x04\x86", dtype("f8"), b"\x41" * 8 + b"."
+    ),
+    "joblib: a shape of less than nothing": joblib_array(
+        integer(-1) + b"\x85", dtype("f8"), b"\x41" * 8 + b"."
+    ),
+    "joblib: no dtype": joblib_array(b"K\x01\x85", b"cnumpy\nndarray\n", b"\x41" * 8 + b"."),
+    "joblib: no numbers": joblib_array(b"K\x01\x85", dtype("f8"), b"", ALIGNED),
+    "joblib: its class changed": b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n"
+    b"}X\x05\x00\x00\x00shapeK\x01sb.",
     "no end": b"\x80\x04cnumpy\ndtype\n",
 }
 
@@ -69,6 +98,40 @@ def test_crafted_arrays_are_pickles_in_form():
     """What is refused is the state, not an opcode that is wrong: with good state it is an array."""
     good = array(b"K\x01\x85", dtype("f8"), b"C\x08" + struct.pack("<d", 2.5))
     assert load_arrays(good).tolist() == [2.5] == pickle.loads(good).tolist()
+
+
+def test_crafted_arrays_of_joblib_are_arrays_in_form():
+    """As above; joblib before 1.2 did not align them."""
+    number = struct.pack("<d", 2.5) + b"."
+    plain_form = joblib_array(b"K\x01\x85", dtype("f8"), number)
+    padded = joblib_array(b"K\x01\x85", dtype("f8"), b"\x03\xff\xff\xff" + number, ALIGNED)
+    assert load_arrays(plain_form).tolist() == load_arrays(padded).tolist() == [2.5]
+
+
+def dumped(value) -> bytes:
+    file = io.BytesIO()
+    joblib.dump(value, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", ">i4", "<u8", "f4", "f8", "c16", "U3"])
+def test_what_joblib_dumps_comes_back(kind):
+    values = np.array([[1, 0, 3], [4, 5, 6]], kind)
+    arrays = [values, np.asfortranarray(values), values[:, ::2], values[:0], values[0, 0]]
+    nested = defaultdict(dict, {np.int64(3): {"a": arrays, "b": [1, "x", None]}})
+    back = load_arrays(dumped(nested))
+    assert back[3]["b"] == [1, "x", None]
+    for array, found in zip(arrays, back[3]["a"], strict=True):
+        assert found.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
+        assert np.array_equal(found, array)
+
+
+def test_a_matrix_and_objects_of_joblib_are_refused():
+    with pytest.raises(RefusedPickle, match="asks for numpy.*matrix"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # numpy's, of its matrix
+        load_arrays(dumped(np.matrix([[1.0]])))
+    with pytest.raises(ValueError, match="no plain numbers"):
+        load_arrays(dumped(np.array([{}, None], object)))
 
 
 @pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))

@@ -15,12 +15,16 @@ import gcl  # noqa: F401
 # isort: split
 from fastreid.data.datasets import DATASET_REGISTRY
 
+from gcl.structure.adapters import open_adapter
 from gcl.structure.crop_keys import crop_keys
+from gcl.structure.geometry import write_geometry
 from gcl.structure.poses import ACTIVITIES
-from gcl.structure.store import RenderStore
+from gcl.structure.prepare import Preparation, prepare
+from gcl.structure.store import FOLDERS, RenderStore
 from gcl.synthetic import Settings, dataset, true_views, write_set
 from gcl.synthetic import set_files as files
-from gcl.synthetic.plan import plan
+from gcl.synthetic.draw import bodies
+from gcl.synthetic.plan import VERSION, plan
 
 SMALL = Settings(people=2, test_people=2, cameras=2, shots=5, height=48, width=24, seed=3)
 
@@ -181,17 +185,69 @@ def test_a_broken_settings_file_is_named(tmp_path):
         write_set(tmp_path)
 
 
-def test_a_set_of_another_version_is_read_but_not_completed(made, tmp_path):
+def another_version(made, tmp_path):
+    """A whole set that another version drew, with another render and a crop that ours has not."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / files.FOLDER
     text = (folder / "set.json").read_text()
-    (folder / "set.json").write_text(text.replace('"version": 1', '"version": 0'))
-    assert write_set(tmp_path) == str(folder)
-    with pytest.raises(ValueError, match="another version.*remove it"):
+    assert f'"version": {VERSION}' in text
+    (folder / "set.json").write_text(text.replace(f'"version": {VERSION}', '"version": 1'))
+    next((folder / "meshes" / "train" / "render_90").iterdir()).write_bytes(b"old")
+    (folder / files.CROPS / "query" / "0009_c1s1_000001_00.jpg").write_bytes(b"old")
+    return folder
+
+
+def test_a_set_of_another_version_is_drawn_anew(made, tmp_path, caplog):
+    folder = another_version(made, tmp_path)
+    (folder / "notes.txt").write_text("stays")
+    with pytest.raises(ValueError, match="another version.*python -m gcl.synthetic"):
         true_views(folder, "0001_c1s1_000001_00.jpg", (0,))
-    (folder / "crops.csv").unlink()
-    with pytest.raises(ValueError, match="another version.*remove it"):
-        write_set(tmp_path)
+    assert write_set(tmp_path, progress=False) == str(folder)
+    assert "drawn by another version of this software" in caplog.text
+    assert (folder / "notes.txt").read_text() == "stays"
+    (folder / "notes.txt").unlink()
+    assert hashes(tmp_path) == hashes(made)
+
+
+def test_what_is_killed_while_it_draws_anew_goes_on(made, tmp_path, monkeypatch):
+    """Nothing of the other version is left, wherever the kill comes."""
+    folder, write = another_version(made, tmp_path), files._write
+
+    def dies(path, content):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "_write", dies)  # before the settings are written
+    with pytest.raises(KeyboardInterrupt):
+        write_set(tmp_path, progress=False)
+    assert not (folder / "crops.csv").exists()
+    monkeypatch.setattr(files, "_write", write)
+    write_set(tmp_path, SMALL, progress=False)
+    assert hashes(tmp_path) == hashes(made)
+
+
+def test_other_settings_of_another_version_stay(made, tmp_path):
+    folder = another_version(made, tmp_path)
+    before = hashes(folder)
+    with pytest.raises(ValueError, match="seed 3 instead of 9.*remove it or choose another folder"):
+        write_set(tmp_path, Settings(**{**files.as_dict(SMALL), "seed": 9}))
+    assert hashes(folder) == before
+
+
+def test_structures_are_those_that_are_prepared_from_the_same_mesh(folder, tmp_path):
+    """The very files, in every turn, of tools/prepare_structure.py --source geometry."""
+    shots = plan(SMALL)[: files.BATCH]
+    with files.one_thread():
+        people = bodies(files.get_tailor(), [shot.scene for shot in shots], SMALL.size)
+    crops = {str(folder / files.CROPS / s.folder / s.name): s.name for s in shots}
+    for shot, body in zip(shots, people, strict=True):
+        write_geometry(str(tmp_path / f"{shot.name}.npz"), body)
+    source = open_adapter("geometry", str(tmp_path), crops)
+    out = str(tmp_path / "train")
+    assert prepare(Preparation(crops, source, out, ["renders"], SMALL.height)).complete
+    for shot in shots:
+        for view in FOLDERS:
+            ours = (folder / "meshes" / shot.split / view / shot.name).read_bytes()
+            assert ours == (tmp_path / "train" / view / shot.name).read_bytes(), (shot.name, view)
 
 
 def test_true_views(folder):

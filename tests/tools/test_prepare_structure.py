@@ -6,8 +6,11 @@ import os
 import re
 import sys
 
+import joblib
 import numpy as np
 import pytest
+import torch
+import trimesh
 from PIL import Image
 from structure.estimators import estimator  # noqa: F401  a fixture
 from structure.figures import figure
@@ -115,6 +118,29 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     assert status == 0 and estimator.log == []
     assert printed.splitlines()[0].endswith("low_confidence.txt")
     assert printed.splitlines()[3].split()[:6] == ["train", "3", "1", "2", "0", "0"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_axes_of_mesh_files_are_said_or_guessed_and_told(tmp_path, crops, run, workers):
+    """Two of three meshes in our axes lie about the origin."""
+    os.makedirs(tmp_path / "in")
+    for name, shift in (("a", 5.0), ("b", 0.0), ("c", 0.0)):
+        mesh = trimesh.Trimesh(figure((0.0, 0.0, shift)).vertices, figure().faces, process=False)
+        mesh.export(tmp_path / "in" / f"{name}.ply")
+    line = (crops, "--source", "mesh", "--input", tmp_path / "in", "--out")
+    last = ("--write", "geometry", "--workers", workers)
+    status, printed = run(*line, tmp_path / "guessed", last=last)
+    told = "axes of the mesh files, guessed: opencv 1, opengl 2 (--axes says which they are)"
+    assert status == 0 and printed.splitlines().count(told) == 1
+    status, printed = run(*line, tmp_path / "said", "--axes", "opencv", last=last)
+    assert status == 0 and "guessed" not in printed
+    for name, shift in (("a.jpg", 5.0), ("b.png", 0.0), ("c.jpeg", 0.0)):
+        mesh = read_geometry(str(tmp_path / f"said/train/geometry/crops/{name}.npz"))
+        torch.testing.assert_close(mesh.vertices, figure((0.0, 0.0, shift)).vertices)
+    status, _ = run(crops, "--out", tmp_path / "out", "--axes", "opencv")
+    assert status == (
+        "ConfigError: --axes is of mesh files: --source estimate has axes of its own; drop --axes."
+    )
 
 
 def test_meshes_alone_and_adaptation(tmp_path, crops, run, estimator):  # noqa: F811
@@ -316,3 +342,27 @@ def test_of_a_torchrun_job_only_the_process_that_prints_fails(run, monkeypatch, 
     monkeypatch.setattr(tool.dist, "init_process_group", lambda *args, **kwargs: None)
     monkeypatch.setattr(tool, "run", lambda args: False)
     assert run("crops", "--out", "out") == (status, "")
+
+
+def test_crops_of_videos_are_named_by_an_option(tmp_path, write_crop, run):
+    """WHAM's folder a video; which crops are whose, --crop-names says."""
+    for video, frame in (("lobby", 1), ("yard", 2)):
+        write_crop(tmp_path / "crops" / video / f"0_{frame:06d}.jpg")
+        track = {"verts": figure().vertices.numpy()[None], "frame_ids": np.array([frame])}
+        os.makedirs(tmp_path / "in" / video)
+        joblib.dump({0: track}, tmp_path / "in" / video / "wham_output.pkl")
+    write_faces(str(tmp_path / "in"), figure().faces)
+    arguments = (tmp_path / "crops", "--source", "wham", "--input", tmp_path / "in")
+    arguments += ("--out", tmp_path / "out")
+    status, _ = run(*arguments)
+    assert "say by {video} in --crop-names" in status
+    status, _ = run(*arguments, "--crop-names", "{video}/{person}_{frame}")
+    assert status == 0
+    rendered = names_in(str(tmp_path / "out" / "train"))
+    assert rendered == named("crops", "lobby/0_000001.jpg", "yard/0_000002.jpg")
+
+
+@pytest.mark.parametrize("source", ["estimate", "hmr2", "geometry"])
+def test_crop_names_of_a_source_without_clips_are_refused(tmp_path, crops, run, source):
+    line = (crops, "--source", source, "--out", tmp_path / "out", "--crop-names", "{frame}")
+    assert f"is for clips, not for --source {source}" in run(*line)[0]

@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections import Counter
 
+import joblib
 import numpy as np
 import torch
 import trimesh
@@ -48,6 +49,9 @@ def write_files(folder: str) -> dict[str, tuple[str, bytes]]:
 
     keep("a.pkl", "hmr2", lambda f: pickle.dump(tool, f))
     keep("ragged.pkl", "nlf", lambda f: pickle.dump({"vertices3d": [vertices[None] * 1000]}, f))
+    clip = {0: {"verts": tool["pred_vertices"] + np.float32([0, 0, 5]), "frame_ids": np.arange(1)}}
+    keep("0_0.pkl", "wham", lambda f: joblib.dump(clip, f))
+    keep("zlib.pkl", "hmr2", lambda f: joblib.dump(tool, f, compress=3))
     keep("a.npy", "sam3dbody", lambda f: np.save(f, np.array([tool], object), allow_pickle=True))
     keep("plain.npy", "multihmr", lambda f: np.save(f, vertices[None] + np.float32([0, 0, 5])))
     keep("a.npz", "hmr2", lambda f: np.savez_compressed(f, **tool))

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,7 @@ def test_mutated_files_are_meshes_or_sentences(tmp_path):
     # the last file that was read is the one at which a crash happened
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr[-3000:]}"
     results = json.loads(result.stdout.splitlines()[0])
-    assert sum(results.values()) == 13 * int(COUNT)
+    assert sum(results.values()) == 15 * int(COUNT)
     refused = sum(n for name, n in results.items() if not name.endswith("mesh"))
     assert refused > sum(results.values()) / 2  # they are damaged indeed
 
@@ -66,6 +67,15 @@ def test_a_header_can_not_ask_for_more_than_a_crop_has(tmp_path):
             file.write(bytes(8))
         with pytest.raises(PayloadError, match=f"a.npy can not be read .*{message}"):
             read_payload(str(tmp_path / "a.npy"))
+
+
+def test_a_joblib_file_is_decompressed_to_the_bound(tmp_path):
+    """Zeros shrink to a part in two hundred."""
+    joblib.dump({"a": np.zeros(2**23)}, tmp_path / "a.pkl", compress=3)
+    assert os.path.getsize(tmp_path / "a.pkl") < 2**19
+    assert read_payload(str(tmp_path / "a.pkl"))["a"].nbytes == 2**26
+    with pytest.raises(PayloadError, match="more than 32 MiB when it is decompressed"):
+        read_payload(str(tmp_path / "a.pkl"), 2**25)
 
 
 def test_a_torch_file_that_is_compressed_is_refused(tmp_path):

@@ -129,6 +129,30 @@ def test_a_mesh_file_in_front_of_our_camera_is_taken_as_it_is(tmp_path):
     np.testing.assert_allclose(vertices, MESH, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "axes, middle, guessed",
+    [
+        ("opencv", (0.1, -0.2, 5.0), "opencv"),
+        ("opencv", (0.0, 0.0, 0.0), "opengl"),  # nothing tells it: it would be upside down
+        ("opengl", (0.1, -0.2, 5.0), "opengl"),
+        ("opengl", (0.0, 0.0, 0.0), "opengl"),
+        ("opengl", (0.0, 0.0, -5.0), "opencv"),  # as if the camera looked along +z
+    ],
+)
+def test_what_axes_say_counts_and_what_they_do_not_is_guessed(tmp_path, axes, middle, guessed):
+    """Meshes on both sides of a camera and about the origin."""
+    vertices = CENTRED - CENTRED.mean(0) + np.float32(middle)
+    signs = {"opencv": 1, "opengl": np.array([1, -1, -1])}
+    trimesh.Trimesh(vertices * signs[axes], FACES, process=False).export(tmp_path / "a.ply")
+    told = open_adapter("mesh", str(tmp_path), keys("a.jpg"), axes=axes)
+    np.testing.assert_allclose(told("a.jpg").vertices, vertices, atol=1e-6)
+    assert told.guessed == ""
+    guessing = open_adapter("mesh", str(tmp_path), keys("a.jpg"))
+    expected = vertices * signs[axes] * signs[guessed]
+    np.testing.assert_allclose(guessing("a.jpg").vertices, expected, atol=1e-6)
+    assert guessing.guessed == guessed
+
+
 def same_renders(geometry) -> None:
     """Outline within a pixel, greys within rounding, in all views."""
     turns = (0, 45, 90, 180, 270)

@@ -25,11 +25,13 @@ _NAMES = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR}
 
 
 class Outcome(NamedTuple):
-    """What happened to one crop: one of :data:`STATES`, and why; its key, where it has nothing."""
+    """What happened to one crop: one of :data:`STATES`, and why; its key, where it has nothing; the
+    axes that its mesh was guessed to have, where it was made of such a one."""
 
     state: str
     message: str = ""
     key: str = ""
+    guessed: str = ""
 
 
 @dataclass
@@ -40,14 +42,18 @@ class Summary:
         counts: crops by state.
         lost: crops without a structure.
         seconds: wall time of the slowest process.
+        guessed: crops by the axes that their meshes were guessed to have.
     """
 
     counts: Counter = field(default_factory=Counter)
     lost: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
+    guessed: Counter = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         self.counts[outcome.state] += 1
+        if outcome.guessed:
+            self.guessed[outcome.guessed] += 1
         if outcome.message:
             self.lost.append(outcome)
 
@@ -55,6 +61,7 @@ class Summary:
         self.counts += other.counts
         self.lost += other.lost
         self.seconds = max(self.seconds, other.seconds)
+        self.guessed += other.guessed
 
     @property
     def complete(self) -> bool:
@@ -71,12 +78,16 @@ class Summary:
         return found
 
     def table(self, split: str) -> str:
-        """Counts and speed, and the messages below."""
+        """Counts and speed, and below what was guessed and the messages."""
         made = self.counts["made"]
         rate = f"{made / self.seconds:.1f}" if made and self.seconds else "-"
         row = [split, self.counts.total(), *(self.counts[s] for s in STATES), rate]
         headers = ("split", "crops", *STATES, "made/s")
-        return "\n".join([tabulate([row], headers=headers), *self.messages])
+        lines = [tabulate([row], headers=headers)]
+        if self.guessed:
+            guesses = ", ".join(f"{axes} {count}" for axes, count in sorted(self.guessed.items()))
+            lines.append(f"axes of the mesh files, guessed: {guesses} (--axes says which they are)")
+        return "\n".join([*lines, *self.messages])
 
 
 def is_about_a_name(error: OSError) -> bool:
@@ -93,7 +104,7 @@ def list_failed(crops: CropKeys, folder: str, lost: Iterable[Outcome]) -> int:
         How many of ``crops`` it lists.
     """
     path = os.path.join(folder, FAILED)
-    lines = {one_line(key): f"{state}\t{' '.join(why.split())}" for state, why, key in lost}
+    lines = {one_line(o.key): f"{o.state}\t{' '.join(o.message.split())}" for o in lost}
     kept = dict(line.split("\t", 1) for line in lines_of_others(path, crops) if "\t" in line)
     write_lines(path, (f"{key}\t{text}" for key, text in sorted((kept | lines).items())))
     return len(lines)

@@ -100,7 +100,7 @@ class Preparation(Dataset):
             if not is_about_a_name(error):  # a full or read-only disk stops the run
                 raise
             return Outcome("failed", unwritable(crop, error), key)
-        return Outcome("made")
+        return Outcome("made", guessed=getattr(self.source, "guessed", ""))
 
     def _lacks(self, key: str) -> tuple[bool, bool]:
         """Whether a crop lacks its mesh and renders that are wanted, or has but damaged ones."""

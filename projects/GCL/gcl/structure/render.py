@@ -35,8 +35,9 @@ __all__ = [
     "vertex_normals",
 ]
 
-LIGHT = (-0.35, -0.45, -0.82)
-"""Direction to the light, camera space: from over the camera's left shoulder."""
+LIGHT = (0.0, -0.48, -0.88)
+"""Direction to the light, camera space: from above the camera. Not from a side, so that a mirrored
+picture is the picture of the mirrored body, as in training on mirrored crops."""
 AMBIENT = 0.3
 """Grey of what the light does not reach: a body is never as black as the background."""
 MARGIN = 0.04

@@ -113,6 +113,27 @@ class Maker:
         raise RefusedPickle("it changes a function")
 
 
+class _JoblibArray(Held):
+    """An array as joblib writes it: what it is, and behind that, outside of the pickle, its numbers
+    as they are."""
+
+    __slots__ = ()
+
+    def take(self, read: Callable[[int], bytes]) -> np.ndarray:
+        """The array; ``read`` goes on where the description ends."""
+        dtype, shape = self.state["dtype"].build(), self.state["shape"]
+        size = _count(shape) * dtype.itemsize
+        # since joblib 1.2 the numbers start at a multiple of some bytes
+        if self.state.get("numpy_array_alignment_bytes") is not None:
+            (padding,) = read(1)
+            read(padding)
+        content = read(size)
+        if len(content) < size:
+            raise EOFError("it ends within an array")
+        array = np.frombuffer(content, dtype)
+        return array.reshape(shape, order="F" if self.state["order"] == "F" else "C")
+
+
 def _scalar(dtype: _DType, content: Any) -> np.generic:
     return np.frombuffer(_bytes(content), dtype.build(), 1)[0]
 
@@ -142,6 +163,7 @@ def _bytes(content: Any) -> bytes | bytearray:
 
 
 NDARRAY = "numpy.ndarray"  # what _reconstruct is told to make; nothing else can be done with it
+DICT = "builtins.dict"  # what a defaultdict is told to make
 
 
 class RefusedPickle(pickle.UnpicklingError):
@@ -150,7 +172,8 @@ class RefusedPickle(pickle.UnpicklingError):
 
 class ArrayUnpickler(pickle._Unpickler):
     """Builds containers, numbers and stand-ins of numpy arrays; a file that asks for anything else
-    is refused. Python 3 writes protocol 3 and later, which need no more."""
+    is refused. Python 3 writes protocol 3 and later, which need no more. Files of ``joblib.dump``
+    are pickles with arrays between their parts."""
 
     def _bytearray(self) -> None:
         """As large as what is there; Python's takes the memory first."""
@@ -160,11 +183,23 @@ class ArrayUnpickler(pickle._Unpickler):
             raise EOFError("it ends within an array")
         self.append(bytearray(content))
 
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _bytearray}
+    def _build(self) -> None:
+        self.load_build()
+        if isinstance(self.stack[-1], _JoblibArray):
+            self.stack.append(self.stack.pop().take(self.read))
+
+    dispatch = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: _bytearray,
+        pickle.BUILD[0]: _build,
+    }
     allowed: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): NDARRAY,
         ("numpy", "dtype"): Maker(_DType),
         ("collections", "OrderedDict"): dict,
+        ("collections", "defaultdict"): Maker(lambda *_: {}),
+        ("builtins", "dict"): DICT,
+        ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
         **{
             (f"numpy.{core}.{module}", name): Maker(make)  # the package was called core once
             for core in ("core", "_core")

@@ -1,4 +1,4 @@
-"""Pictures of people: (identity, camera, moment) -> crop, mask and structure renders.
+"""Pictures of people: (identity, camera, moment) -> crop, mask and bare body.
 
 All functions are pure: the same arguments give the same pixels, and of two pictures that differ in
 the yaw alone everything else is the same, down to the noise.
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gcl.structure.render import Fragments, rasterize, shade, vertex_normals
+from gcl.structure.geometry import Geometry
+from gcl.structure.render import Fragments, rasterize, vertex_normals
 
 from . import cloth, light, places, things
 from .cameras import develop
@@ -46,19 +47,32 @@ def dress(tailor: Tailor, scenes: Sequence[Scene]) -> Figure:
 
 @torch.no_grad()
 def photographs(
-    tailor: Tailor, scenes: Sequence[Scene], size: tuple[int, int], figure: Figure | None = None
+    tailor: Tailor,
+    scenes: Sequence[Scene],
+    size: tuple[int, int],
+    figure: Figure | None = None,
+    turns: Sequence[float] | None = None,
 ) -> Pictures:
     """Crops as the cameras of ``scenes`` take them.
 
     Args:
         size: (H, W).
         figure: ``dress(tailor, scenes)``, when it is there already.
+        turns: (B,) degrees by which people turn in their boxes, which follow them
+            (:meth:`Projection.following`); None: they stay. A scene that is turned itself
+            (:meth:`Scene.turned`) has a box of its own instead.
     """
     figure = figure or dress(tailor, scenes)
     large = (SUPERSAMPLE * size[0], SUPERSAMPLE * size[1])
     yaw = torch.tensor([scene.moment.yaw for scene in scenes])
     projection = Projection(about_pelvis(figure.vertices, yaw), scenes, size)
-    fragments = rasterize(projection.pixels * SUPERSAMPLE, tailor.figure_faces, large)
+    if turns is not None:
+        before = about_pelvis(figure.body, yaw)
+        scenes = [scene.turned(turn) for scene, turn in zip(scenes, turns, strict=True)]
+        yaw = torch.tensor([scene.moment.yaw for scene in scenes])
+        projection = projection.following(before, about_pelvis(figure.body, yaw))
+    pixels = projection(about_pelvis(figure.vertices, yaw))
+    fragments = rasterize(pixels * SUPERSAMPLE, tailor.figure_faces, large)
     colour = _colours(tailor, scenes, figure, fragments, yaw)
     person = _smaller(fragments.picture(colour))
     mask = _smaller(fragments.picture(torch.ones_like(colour[:, :1])))
@@ -71,27 +85,21 @@ def photographs(
 
 
 @torch.no_grad()
-def structures(
-    tailor: Tailor,
-    scenes: Sequence[Scene],
-    turns: Sequence[float],
-    size: tuple[int, int],
-    figure: Figure | None = None,
-) -> np.ndarray:
-    """(B, T, H, W) uint8 renders of the bare bodies in their poses, turned by each of ``turns``
-    degrees, in the very place in which :func:`photographs` has the person at that yaw."""
+def bodies(
+    tailor: Tailor, scenes: Sequence[Scene], size: tuple[int, int], figure: Figure | None = None
+) -> list[Geometry]:
+    """The bare bodies at their yaw, with the framing that :func:`photographs` gives them: what
+    there is to find in each picture. Its structures are rendered from that as those of any crop
+    (:func:`gcl.structure.geometry.render_views`)."""
     figure = figure or dress(tailor, scenes)
-    count = figure.body.shape[1]
-    many = [scene.turned(t) for scene in scenes for t in turns]
-    yaw = torch.tensor([scene.moment.yaw for scene in many])
-    repeat = torch.arange(len(scenes)).repeat_interleave(len(turns))
-    normals = about_pelvis(vertex_normals(figure.body, tailor.faces)[repeat], yaw)
-    both = about_pelvis(torch.cat((figure.body, figure.vertices), 1)[repeat], yaw)
-    pixels = Projection(both[:, count:], many, size)(both[:, :count])
-    fragments = rasterize(pixels, tailor.faces, size)
-    grey = fragments.interpolate(shade(normals)[..., None], tailor.faces)[:, 0]
-    pictures = (fragments.picture(grey) * 255).round().byte().numpy()
-    return pictures.reshape(len(scenes), len(turns), *size)
+    yaw = [scene.moment.yaw for scene in scenes]
+    vertices = about_pelvis(figure.body, torch.tensor(yaw))
+    left, top, right, bottom = torch.from_numpy(boxes(scenes, size, figure)).unbind(1)
+    framing = torch.stack((top / size[0], bottom / size[0], (left + right) / (2 * size[1])), 1)
+    return [
+        Geometry(body, tailor.faces, yaw=degrees, framing=place)
+        for body, degrees, place in zip(vertices, yaw, framing, strict=True)
+    ]
 
 
 def boxes(scenes: Sequence[Scene], size: tuple[int, int], figure: Figure) -> np.ndarray:

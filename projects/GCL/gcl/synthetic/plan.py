@@ -11,7 +11,7 @@ from .cameras import Camera, draw_camera
 from .identity import Identity, draw_identity
 from .scene import Scene, draw_moment
 
-VERSION = 1
+VERSION = 2
 """Of the way things are drawn: goes up when the same settings give other pictures."""
 
 

@@ -7,6 +7,7 @@ person. Shapes: `B` pictures, `W` vertices, H x W crop.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -34,9 +35,6 @@ class Projection:
     Args:
         vertices: (B, W, 3) figures at their yaw; the box of each is that of its figure.
         size: (H, W).
-
-    Attributes:
-        pixels: (B, W, 3) column and row in pixels, and depth, of ``vertices``.
     """
 
     def __init__(self, vertices: Tensor, scenes: Sequence[Scene], size: tuple[int, int]) -> None:
@@ -44,8 +42,7 @@ class Projection:
         elevation = np.deg2rad([scene.elevation for scene in scenes])
         self.cos, self.sin = _column(np.cos(elevation)), _column(np.sin(elevation))
         self.distance = _column([scene.distance for scene in scenes])
-        plane = self._plane(vertices)
-        low, high = plane[..., :2].amin(1), plane[..., :2].amax(1)
+        low, high = _extent(self._plane(vertices))
         room = torch.tensor([size[1], size[0]], dtype=torch.float32)
         moments = [scene.moment for scene in scenes]
         across, upright = (FILLED * room / (high - low)).split(1, 1)
@@ -55,11 +52,26 @@ class Projection:
         off = torch.tensor([(m.left, m.down) for m in moments], dtype=torch.float32)
         self.zoom = zoom[:, None]
         self.shift = (room * (0.5 + off) - zoom * (low + high) / 2)[:, None]
-        self.pixels = self._pixels(plane)
 
     def __call__(self, vertices: Tensor) -> Tensor:
         """(B, W, 3) metres -> (B, W, 3) column and row in pixels, and depth."""
-        return self._pixels(self._plane(vertices))
+        plane = self._plane(vertices)
+        return torch.cat((plane[..., :2] * self.zoom + self.shift, plane[..., 2:]), -1)
+
+    def following(self, before: Tensor, after: Tensor) -> Projection:
+        """The same cameras after people have turned: their boxes follow them, so that a body has
+        its highest and lowest row and its middle column where it had them. Those are the framing
+        of its structures, which turning does not change (:mod:`gcl.structure.geometry`).
+
+        Args:
+            before, after: (B, V, 3) bodies.
+        """
+        (low, high), (least, most) = (_extent(self._plane(body)) for body in (before, after))
+        moved = copy(self)
+        moved.zoom = self.zoom * ((high - low) / (most - least))[:, None, 1:]
+        middle = (low + high)[:, None] / 2, (least + most)[:, None] / 2
+        moved.shift = self.shift + (middle[0] * self.zoom - middle[1] * moved.zoom)
+        return moved
 
     def rays(self, i: int) -> np.ndarray:
         """(H, W, 3) directions through the centres of the pixels of picture ``i``, in the axes of
@@ -81,8 +93,10 @@ class Projection:
         scale = self.distance / (z + self.distance)
         return torch.stack((x * scale, y * scale, self.distance * (1 - scale)), -1)
 
-    def _pixels(self, plane: Tensor) -> Tensor:
-        return torch.cat((plane[..., :2] * self.zoom + self.shift, plane[..., 2:]), -1)
+
+def _extent(plane: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 2) least and greatest column and row."""
+    return plane[..., :2].amin(1), plane[..., :2].amax(1)
 
 
 def _column(values: Sequence[float]) -> Tensor:

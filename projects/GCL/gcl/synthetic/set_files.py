@@ -2,17 +2,20 @@
 
 ``<folder>/Market-1501-v15.09.15/`` has the crops, ``<folder>/meshes/`` the structure renders in the
 layout of :mod:`gcl.structure.store`, ``<folder>/set.json`` the settings, and ``<folder>/crops.csv``
-a row for each crop; it is written last, so a folder with it is whole.
+a row for each crop; it is written last, so a folder with it is whole. A set that another version of
+this software drew is drawn anew.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import logging
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -24,10 +27,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from gcl.atomic_files import atomic, remove_leftovers
+from gcl.structure.geometry import render_views
 from gcl.structure.poses import ACTIVITIES
 from gcl.structure.store import FOLDERS, TURNS
 
-from .draw import dress, photographs, structures
+from .draw import bodies, dress, photographs
 from .figure import Tailor
 from .plan import VERSION, Settings, Shot, as_dict, plan
 
@@ -53,7 +57,8 @@ def write_set(
     workers: int = 1,
     progress: bool = True,
 ) -> str:
-    """Draw what is missing of a set, which is nothing when it is whole.
+    """Draw what is missing of a set, which is nothing when it is whole, and all of it when another
+    version of this software drew it.
 
     Args:
         root: the set is the folder ``synthetic-pedestrians`` in it.
@@ -65,11 +70,20 @@ def write_set(
         The folder.
 
     Raises:
-        ValueError: another set is there, or one that another version of this software began.
+        ValueError: another set is there.
         OSError: the folder can not be written.
     """
     folder = os.path.join(root, FOLDER)
     there = read_settings(folder)
+    if there is not None and there.version != VERSION:
+        there = dataclasses.replace(there, version=VERSION)
+        if settings in (None, there):
+            logger.warning(
+                "%s was drawn by another version of this software, which drew otherwise: it is"
+                " drawn anew.",
+                folder,
+            )
+            _remove(folder)
     if os.path.exists(os.path.join(folder, TABLE)) and settings in (None, there):
         return folder
     settings = settings or there or Settings()
@@ -78,7 +92,6 @@ def write_set(
             f"{folder} holds another synthetic set ({_differences(there, settings)}): remove it or"
             " choose another folder."
         )
-    check_version(folder, settings)
     shots = plan(settings)
     for path in _folders(folder):
         os.makedirs(path, exist_ok=True)
@@ -119,8 +132,8 @@ def check_version(folder: str | os.PathLike, settings: Settings) -> None:
     """Raises ValueError when another version of this software drew the set."""
     if settings.version != VERSION:
         raise ValueError(
-            f"{folder} was drawn by another version of this software, which drew people otherwise:"
-            " remove it, it is drawn anew."
+            f"{folder} was drawn by another version of this software, which drew otherwise: draw"
+            " the set anew with python -m gcl.synthetic."
         )
 
 
@@ -131,9 +144,11 @@ def draw_batch(batch: list[Shot], folder: str, size: tuple[int, int]) -> list[Sh
         tailor = get_tailor()
         figure = dress(tailor, scenes)
         crops = photographs(tailor, scenes, size, figure).crops
-        renders = structures(tailor, scenes, (0, *TURNS), size, figure)
+        renders = [
+            render_views(body, (0, *TURNS), size) for body in bodies(tailor, scenes, size, figure)
+        ]
     for shot, crop, views in zip(batch, crops, renders, strict=True):
-        pictures = [jpeg(view, 95) for view in views]
+        pictures = [jpeg(np.asarray(view), 95) for view in views]
         pictures.insert(0, jpeg(crop, shot.scene.camera.quality))
         for path, picture in zip(_paths(folder, shot), pictures, strict=True):
             _write(path, picture)
@@ -168,6 +183,16 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _remove(folder: str) -> None:
+    """Remove the pictures of a set; the table first, so that it is not taken for whole meanwhile,
+    and not the settings, so that a run that is killed here is gone on with."""
+    for path in (os.path.join(folder, TABLE), *_folders(folder)[1:]):
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.remove(path)
 
 
 def _folders(folder: str) -> list[str]:

@@ -14,7 +14,7 @@ from .set_files import SETTINGS, check_version, developed, get_tailor, one_threa
 
 class TrueViews:
     """Pictures of the people of a set's crops at the same moment, in the same place, clothes and
-    pose, turned.
+    pose, turned, in the framing of their structures.
 
         TrueViews(folder)(["0001_c1s1_000001_00.jpg"], (90, 180))  # [[left, back]]
 
@@ -53,8 +53,8 @@ class TrueViews:
             tailor = get_tailor()
             figure = dress(tailor, scenes)  # turning does not change it
             for turn in turns:
-                turned = [scene.turned(turn) for scene in scenes]
-                drawn.append(photographs(tailor, turned, self._size, figure).crops)
+                turned = [turn] * len(scenes)
+                drawn.append(photographs(tailor, scenes, self._size, figure, turned).crops)
         return [
             [developed(crops[i], scene.camera.quality) for crops in drawn]
             for i, scene in enumerate(scenes)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gcl.structure.geometry import render_views
 from gcl.structure.store import TURNS
 
 from .cameras import draw_camera
-from .draw import dress, photographs, structures
+from .draw import bodies, dress, photographs
 from .figure import Tailor
 from .identity import draw_identity
 from .scene import Scene, draw_moment
@@ -35,7 +36,8 @@ class Turns(NamedTuple):
     """Attributes:
     crops: (N, V, H, W, 3) uint8 pictures, after JPEG; the person is turned by 0 in the first and by
         different ones of TURNS, in any order, in the others.
-    structures: (N, V, H, W) uint8 renders of the bare bodies, in the place of the person.
+    structures: (N, V, H, W) uint8 renders of the bare bodies, in the framing that all pictures of
+        a person share.
     """
 
     crops: np.ndarray
@@ -77,19 +79,19 @@ def read_turns(paths: Sequence[str]) -> Turns:
     return read_shards(Turns, paths)
 
 
-def draw_turns(
-    size: tuple[int, int], tailor: Tailor, seed: int, indices: Sequence[int]
-) -> Turns:
+def draw_turns(size: tuple[int, int], tailor: Tailor, seed: int, indices: Sequence[int]) -> Turns:
     """The people with these numbers; each has a camera, a moment and turns of its own."""
     scenes, turns = zip(*(_scene(seed, index) for index in indices), strict=True)
     figure = dress(tailor, scenes)  # turning does not change it
-    crops, renders = [], []
+    crops = []
     for of_each in zip(*turns, strict=True):
-        view = [scene.turned(turn) for scene, turn in zip(scenes, of_each, strict=True)]
-        pictures = photographs(tailor, view, size, figure).crops
-        crops.append([developed(p, s.camera.quality) for p, s in zip(pictures, view, strict=True)])
-        renders.append(structures(tailor, view, (0,), size, figure)[:, 0])
-    return Turns(np.stack([np.stack(c) for c in crops], 1), np.stack(renders, 1))
+        pictures = photographs(tailor, scenes, size, figure, of_each).crops
+        crops.append(
+            [developed(p, s.camera.quality) for p, s in zip(pictures, scenes, strict=True)]
+        )
+    people = zip(bodies(tailor, scenes, size, figure), turns, strict=True)
+    renders = [np.stack(render_views(body, of_one, size)) for body, of_one in people]
+    return Turns(np.stack([np.stack(c) for c in crops], 1), np.stack(renders))
 
 
 def _scene(seed: int, index: int) -> tuple[Scene, list[int]]:

@@ -25,12 +25,13 @@ from collections.abc import Callable
 
 import torch.distributed as dist
 
-from gcl import ConfigError
+from gcl import ConfigError, compat
 from gcl.cores import usable_cores
 from gcl.data.build import load_dataset
 from gcl.data.folder import dataset_keys, folder_keys
 from gcl.photographs import SUFFIXES
-from gcl.structure.adapters import ADAPTERS, open_adapter
+from gcl.structure.adapters import ADAPTERS, CROP_NAMES, open_adapter
+from gcl.structure.adapters.meshes import AXES
 from gcl.structure.crop_keys import CropKeys, files_below, mesh_name
 from gcl.structure.geometry import GeometryError
 from gcl.structure.outcomes import FAILED, Summary, list_failed
@@ -47,8 +48,9 @@ from gcl.structure.prepare_estimate import DOUBTFUL, estimate_meshes, list_doubt
 from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError
 from gcl.structure.verify import files_of, report
 
-from .command_line import sentence
+from .command_line import LOST, sentence
 from .open_estimator import load_estimator
+from .user_modules import add_import_argument, import_modules
 
 ESTIMATE = "estimate"
 SPLITS = ("train", "test")
@@ -69,8 +71,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--input",
         help="the source's files, one or more a crop, named after it, in folders as the crops are"
-        " where names repeat; its subfolders train/ and test/ are used when they are there (default"
-        " for geometry: where training reads it)",
+        " where names repeat, or one a video; its subfolders train/ and test/ are used when they"
+        " are there (default for geometry: where training reads it)",
     )
     parser.add_argument(
         "--split", nargs="+", default=["train"], choices=SPLITS, help="training reads train only"
@@ -84,7 +86,20 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=at_least(0), default=default_workers(), help="processes; 0: this one"
     )
-    parser.add_argument("--smpl-model", help="SMPL model file, for --source smpl and for the faces")
+    parser.add_argument(
+        "--axes",
+        choices=AXES,
+        help="of mesh files (--source mesh): opencv is x right, y down, z forward, opengl x right,"
+        " y up, z back (default: opencv where a mesh lies wholly at z > 0, else opengl)",
+    )
+    parser.add_argument(
+        "--crop-names",
+        help=f"how crops of videos are named, for --source wham and phalp (default: {CROP_NAMES});"
+        " with several videos {video}/{person}_{frame}",
+    )
+    parser.add_argument(
+        "--smpl-model", help="SMPL model file, for --source smpl and phalp and for the faces"
+    )
     parser.add_argument("--weights", help="of the estimator (default: those in the package)")
     parser.add_argument(
         "--adapt",
@@ -92,6 +107,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help="let the estimator adapt to the crops first, by self-training without labels (see"
         " docs/structures.md)",
     )
+    add_import_argument(parser)
     return parser.parse_args(arguments)
 
 
@@ -194,7 +210,9 @@ def open_source(args: argparse.Namespace, split: str, crops: CropKeys):
         raise ConfigError(f"--source {args.source} needs --input, the folder of its files.")
     if os.path.isdir(os.path.join(folder, split)):
         folder = os.path.join(folder, split)
-    return open_adapter(args.source, folder, crops, load_body(args.smpl_model))
+    names = CROP_NAMES if args.crop_names is None else args.crop_names
+    body = load_body(args.smpl_model)
+    return open_adapter(args.source, folder, crops, body, args.axes, names)
 
 
 def run(args: argparse.Namespace) -> bool:
@@ -203,6 +221,13 @@ def run(args: argparse.Namespace) -> bool:
     good, check = True, what_to_check(args)
     if args.source == ESTIMATE and args.input is not None:
         raise ConfigError("--input holds a tool's files: name the tool by --source.")
+    if args.axes is not None and args.source != "mesh":
+        raise ConfigError(
+            f"--axes is of mesh files: --source {args.source} has axes of its own; drop --axes."
+        )
+    clips = args.source in ADAPTERS and ADAPTERS[args.source].clips
+    if args.crop_names is not None and not clips:
+        raise ConfigError(f"--crop-names is for clips, not for --source {args.source}: drop it.")
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split, args.out).items():
@@ -237,6 +262,7 @@ def run(args: argparse.Namespace) -> bool:
 def main() -> None:
     args = parse_args()
     try:
+        import_modules(args.modules)
         if share()[1] > 1:
             # a share may take days longer than another
             dist.init_process_group("gloo", timeout=datetime.timedelta(days=30))
@@ -245,6 +271,10 @@ def main() -> None:
             dist.destroy_process_group()
     except (ConfigError, GeometryError, MissingStructureError, OSError) as error:
         sys.exit(sentence(error))
+    except RuntimeError as error:
+        if not compat.lost_process(error):
+            raise
+        sys.exit(LOST)
     # the first process alone fails: torchrun ends the others with any that does, and it has yet to
     # print what the others have done
     sys.exit(0 if good or share()[0] > 0 else 1)

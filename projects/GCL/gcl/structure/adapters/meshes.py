@@ -12,20 +12,22 @@ from gcl.structure.geometry import MOST
 from .payload import PayloadError, check_size
 
 SUFFIXES = (".obj", ".ply", ".glb")
+AXES = ("opencv", "opengl")
+"""What files have: x right, y down, z forward, as we do, or x right, y up, z back, towards the
+camera. Both in metres."""
 
 
 def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
     """One person's mesh file.
 
-    4D-Humans (``--save_mesh``), TokenHMR and SAM 3D Body's notebook write such files with x right,
-    y UP, z BACK (towards the camera), metres, the camera in the origin: they are turned by half a
-    turn about x. A mesh that lies wholly in front of a camera that looks along +z has our axes
-    already. Nothing that a file names is read beside it: no textures, no other files.
+    4D-Humans (``--save_mesh``), TokenHMR and SAM 3D Body's notebook write such files in "opengl"
+    axes, with the camera in the origin. Nothing that a file names is read beside it: no textures,
+    no other files.
 
     Licence: that of the tool which made the mesh; TokenHMR's and PromptHMR's forbid surveillance.
 
     Returns:
-        (V, 3) vertices in metres, x right, y down, z forward, and (F, 3) faces.
+        (V, 3) vertices in the axes of the file, one of :data:`AXES`, and (F, 3) faces.
 
     Raises:
         PayloadError: it can not be read or has no faces; the message names it.
@@ -55,6 +57,16 @@ def read_mesh(path: str) -> tuple[np.ndarray, np.ndarray]:
         raise PayloadError(f"{path} can not be read ({type(error).__name__}: {reason}).") from error
     if not len(vertices) or not len(faces):
         raise PayloadError(f"{path} has {len(vertices)} vertices and {len(faces)} faces: no mesh.")
-    if not (vertices[:, 2] > 0).all():
-        vertices = vertices * np.array([1, -1, -1], np.float32)
     return vertices, faces
+
+
+def guess_axes(vertices: np.ndarray) -> str:
+    """Which of :data:`AXES` vertices (V, 3) have: "opencv" when all lie in front of a camera that
+    looks along +z. Of a mesh about the origin nothing can be told, and "opengl" is what most tools
+    write."""
+    return "opencv" if (vertices[:, 2] > 0).all() else "opengl"
+
+
+def to_camera(vertices: np.ndarray, axes: str) -> np.ndarray:
+    """(V, 3) vertices that have ``axes`` in ours: x right, y down, z forward."""
+    return vertices if axes == "opencv" else vertices * np.array([1, -1, -1], np.float32)

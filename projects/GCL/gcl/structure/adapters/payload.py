@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import zipfile
+import zlib
 from typing import Any
 
 import torch
@@ -19,17 +20,22 @@ from gcl.structure.unpickle import MOST_BYTES, RefusedPickle, load_arrays, plain
 
 SUFFIXES = (".npz", ".npy", ".pkl", ".pickle", ".pt", ".pth", ".json")
 
+_ZLIB = (b"\x78", b"\x1f\x8b")
+"""How zlib's and gzip's files start; pickles start otherwise."""
+
 
 class PayloadError(ValueError):
     """A file that can not be read, or that is not safe to read; the message names it."""
 
 
-def read_payload(path: str) -> Any:
+def read_payload(path: str, most: int = MOST_BYTES) -> Any:
     """What a file of a mesh-recovery tool holds: containers of numpy arrays and numbers.
 
     Args:
         path: one of :data:`SUFFIXES`. A ``.npz`` becomes a dict; a ``.npy`` made of a dict or list
-            by ``numpy.save`` becomes that; tensors become arrays, arrays of objects lists.
+            by ``numpy.save`` becomes that; tensors become arrays, arrays of objects lists. A
+            ``.pkl`` may be joblib's, also compressed as its ``compress=3`` does.
+        most: bytes that the file, and the arrays in it, may have.
 
     Raises:
         PayloadError: it is missing, broken, of another kind or too large, or needs more than
@@ -39,8 +45,8 @@ def read_payload(path: str) -> Any:
     if suffix not in SUFFIXES:
         raise PayloadError(f"{path}: {suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}.")
     try:
-        check_size(path)
-        return plain(_load(path, suffix))
+        check_size(path, most)
+        return plain(_load(path, suffix, most), most)
     except RefusedPickle as error:
         raise PayloadError(
             f"{path} is refused, because loading it could run code that is in it ({error}):"
@@ -52,23 +58,36 @@ def read_payload(path: str) -> Any:
         raise PayloadError(f"{path} can not be read ({type(error).__name__}: {reason}).") from error
 
 
-def check_size(path: str) -> None:
+def check_size(path: str, most: int = MOST_BYTES) -> None:
     """Raise ValueError for a file that is larger than one of a crop can be."""
-    if os.path.getsize(path) > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB")
+    if os.path.getsize(path) > most:
+        raise ValueError(f"it has more than {most >> 20} MiB")
 
 
-def _load(path: str, suffix: str) -> Any:
+def _load(path: str, suffix: str, most: int) -> Any:
     if suffix in (".pt", ".pth"):
         return _load_torch(path)
     with open(path, "rb") as file:
         if suffix == ".npz":
-            return read_npz(file, objects=load_arrays)
+            return read_npz(file, most=most, objects=load_arrays)
         if suffix == ".npy":
-            return read_npy(file, objects=load_arrays)
+            return read_npy(file, most=most, objects=load_arrays)
         if suffix == ".json":
             return json.load(file)
-        return load_arrays(file.read())
+        return load_arrays(_decompressed(file.read(), most), most=most)
+
+
+def _decompressed(content: bytes, most: int) -> bytes:
+    """The pickle in a file of joblib that is compressed by zlib or gzip; others as they are."""
+    if not content.startswith(_ZLIB):
+        return content
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of both kinds
+    content = unpacker.decompress(content, most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most >> 20} MiB when it is decompressed")
+    if not unpacker.eof:
+        raise EOFError("its compressed content has no end")
+    return content
 
 
 def _load_torch(path: str) -> Any:

@@ -13,7 +13,9 @@ from torch import Tensor
 from gcl.structure.crop_keys import CropKeys, files_below, locate, mesh_names
 from gcl.structure.geometry import FACES, Geometry, GeometryError, read_faces, read_geometry
 
-from . import meshes, payload, smpl_parameters, tools
+from . import clips, meshes, payload, smpl_parameters, tools
+from .clip_folder import ClipFolder
+from .crop_names import CROP_NAMES, CropNames
 from .files_of_crops import REMEDY, FilesOfCrops, NobodyError
 from .payload import PayloadError, read_payload
 
@@ -31,10 +33,14 @@ class Adapter:
     Attributes:
         reader: content of a file -> people; its docstring says what is in the file.
         faces: where the tool keeps its mesh's faces, as Python.
+        posed: whether files hold SMPL parameters, for which a body model is needed.
+        clips: whether a file holds people by person and frame.
     """
 
     reader: Callable[..., Any]
     faces: str = ""
+    posed: bool = False
+    clips: bool = False
 
     @property
     def licence(self) -> str:
@@ -49,7 +55,9 @@ ADAPTERS = {
     "sam3dbody": Adapter(tools.sam3dbody, "estimator.faces"),
     "nlf": Adapter(tools.nlf, "smplx.SMPL(model_path).faces"),
     "multihmr": Adapter(tools.multihmr, "next(iter(model.smpl_layer.values())).bm_x.faces"),
-    "smpl": Adapter(smpl_parameters.smpl_parameters),
+    "wham": Adapter(clips.wham, "smpl.faces", clips=True),
+    "phalp": Adapter(clips.phalp, posed=True, clips=True),
+    "smpl": Adapter(smpl_parameters.smpl_parameters, posed=True),
     "mesh": Adapter(meshes.read_mesh),
 }
 """Adapters by name."""
@@ -70,15 +78,24 @@ class GeometryFolder:
 
 
 class MeshFolder:
-    """Mesh files of a folder; see :func:`open_adapter`."""
+    """Mesh files of a folder; see :func:`open_adapter`.
+
+    Attributes:
+        guessed: axes that the last crop's files were taken to have; "" when it was said.
+    """
 
     faces = None  # every file has its own
+    guessed = ""
 
-    def __init__(self, folder: str, crops: CropKeys) -> None:
-        self._files = FilesOfCrops(folder, meshes.SUFFIXES, crops)
+    def __init__(self, folder: str, crops: CropKeys, axes: str | None = None) -> None:
+        self._files, self._axes = FilesOfCrops(folder, meshes.SUFFIXES, crops), axes
 
     def __call__(self, crop: str) -> Geometry:
         people = [meshes.read_mesh(path) for path in self._files[crop]]
+        axes = self._axes
+        if axes is None:
+            axes = self.guessed = meshes.guess_axes(np.concatenate([body for body, _ in people]))
+        people = [(meshes.to_camera(body, axes), faces) for body, faces in people]
         vertices, faces = max(people, key=lambda person: apparent_height(person[0]))
         return _geometry(self._files[crop][0], vertices, faces)
 
@@ -116,7 +133,12 @@ class ToolFolder:
 
 
 def open_adapter(
-    name: str, folder: str, crops: CropKeys, body: SMPLBody | None = None
+    name: str,
+    folder: str,
+    crops: CropKeys,
+    body: SMPLBody | None = None,
+    axes: str | None = None,
+    crop_names: str = CROP_NAMES,
 ) -> Callable[[str], Geometry]:
     """A function from a crop's path to its mesh.
 
@@ -126,7 +148,11 @@ def open_adapter(
         name: "geometry" (our own ``.npz``) or one of :data:`ADAPTERS`.
         folder: of the tool's files.
         crops: all crops, to tell whose file is whose.
-        body: which "smpl" needs; for the other tools it is another place to take the faces from.
+        body: which "smpl" and "phalp" need; for the other tools it is another place to take the
+            faces from.
+        axes: of mesh files, one of :data:`.meshes.AXES`; None: guessed for every crop.
+        crop_names: how crops are named after person and frame, where a file is a clip
+            (:class:`.crop_names.CropNames`).
 
     Returns:
         The function, which raises :class:`NobodyError` for a crop without a mesh, and
@@ -134,7 +160,8 @@ def open_adapter(
         (F, 3) that all meshes share, or None.
 
     Raises:
-        GeometryError: there is no such folder, or no faces for the vertices of it.
+        GeometryError: there is no such folder, or no faces for the vertices of it, or the crops of
+            clips can not be told from their names.
         MissingStructureError: two crops would share a file, or it can not be told whose it is.
     """
     if not os.path.isdir(folder):
@@ -142,12 +169,21 @@ def open_adapter(
     if name == "geometry":
         return GeometryFolder(folder, crops)
     if name == "mesh":
-        return MeshFolder(folder, crops)
+        return MeshFolder(folder, crops, axes)
     adapter = ADAPTERS[name]
-    if name == "smpl":
-        if body is None:
-            raise GeometryError("--source smpl needs the body model's file: --smpl-model.")
-        return ToolFolder(name, folder, crops, smpl_parameters.Posed(body), body.faces)
+    if adapter.posed and body is None:
+        raise GeometryError(f"--source {name} needs the body model's file: --smpl-model.")
+    faces = body.faces if adapter.posed else _faces(name, folder, body)
+    if adapter.clips:
+        people = smpl_parameters.Posed(body) if adapter.posed else _alone
+        names = CropNames(crop_names)
+        return ClipFolder(name, folder, crops, names, adapter.reader, people, faces)
+    reader = smpl_parameters.Posed(body) if adapter.posed else adapter.reader
+    return ToolFolder(name, folder, crops, reader, faces)
+
+
+def _faces(name: str, folder: str, body: SMPLBody | None) -> Tensor:
+    """Of a tool that does not write them."""
     faces = read_faces(folder)
     if faces is None and body is not None:
         faces = body.faces
@@ -155,9 +191,13 @@ def open_adapter(
         raise GeometryError(
             f"{os.path.join(folder, FACES)} does not exist, and {name} does not write its mesh's"
             f" faces: save them once by numpy.save('{os.path.join(folder, FACES)}',"
-            f" {adapter.faces})."
+            f" {ADAPTERS[name].faces})."
         )
-    return ToolFolder(name, folder, crops, adapter.reader, faces)
+    return faces
+
+
+def _alone(vertices: np.ndarray) -> tools.People:
+    return [vertices]
 
 
 def apparent_height(vertices: np.ndarray) -> float:
