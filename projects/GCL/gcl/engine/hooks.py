@@ -23,6 +23,7 @@ from gcl.pseudo_labels import PseudoLabeler
 
 from .divergence import check_start, diverged
 from .feature_pass import extract_features, fit_view_statistics
+from .gradient_sharing import share_gradients
 from .readiness import measure_readiness
 from .training_sheets import triplet_sheet, turntable_sheet
 
@@ -54,6 +55,7 @@ class PhaseHook(HookBase):
         seed_all_rng(seed_of(trainer.state.seed, trainer.epoch, comm.get_rank()))
         model = trainer.gcl
         model.set_phase(place.phase)
+        share_gradients(trainer)
         if place.first:
             trainer.optimizer.begin(place.phase)
             logger.info("Phase %s begins with epoch %d", place.phase, trainer.epoch)
@@ -219,7 +221,8 @@ class MemoryHook(HookBase):
 class ReadinessHook(HookBase):
     """Measures after each epoch with a generator how much identity its views carry, for the log.
 
-    Before the writers.
+    Before the writers. The main process measures; the others hear what it found, so that all end
+    where a run has diverged.
 
     Args:
         temperature: t of the view-invariant loss.
@@ -233,13 +236,15 @@ class ReadinessHook(HookBase):
         trainer = self.trainer
         if trainer.plan.place(trainer.epoch).phase == "contrast":
             return
-        dataset = trainer.train_set.dataset("generator")
-        measured = measure_readiness(
-            trainer.gcl,
-            dataset,
-            spread(trainer.train_set.usable, self.num_images),
-            self.temperature,
-        )
+        measured = None
+        if comm.is_main_process():
+            measured = measure_readiness(
+                trainer.gcl,
+                trainer.train_set.dataset("generator"),
+                spread(trainer.train_set.usable, self.num_images),
+                self.temperature,
+            )
+        measured = comm.all_gather(measured)[0]
         if not math.isfinite(measured.loss):
             raise diverged(trainer, f"the loss of generated views is {measured.loss}")
         scalars = {f"readiness/{k}": v for k, v in measured._asdict().items()}

@@ -103,8 +103,9 @@ class GCL(nn.Module):
         self.phase = "contrast"
         self._steps = 0
         self._pending: tuple[Tensor, Tensor] | None = None
-        # of the toolbox's parameters some never train (the bias of the BN neck): remember the rest
-        self._encoder = [p for m in (backbone, heads) for p in m.parameters() if p.requires_grad]
+        # some parameters never train (the bias of the BN neck, frozen layers): remember the rest
+        self._encoder = _learning(backbone, heads)
+        self._drawing = _learning(generator, discriminator)
 
     @classmethod
     def from_config(cls, cfg):
@@ -138,6 +139,11 @@ class GCL(nn.Module):
         for parameter in self._encoder:
             parameter.requires_grad_(phase != "generator")
         self.train(self.training)
+
+    def learning_parameters(self) -> list[nn.Parameter]:
+        """Those that get a gradient in this phase."""
+        draws = self.phase == "generator" or (self.phase == "joint" and self.learns != "encoder")
+        return (self._encoder if self.phase != "generator" else []) + draws * self._drawing
 
     def train(self, mode: bool = True) -> GCL:
         """As usual, but E_id evaluates in the generator phase, and its batch norm where it is
@@ -438,3 +444,8 @@ class GCL(nn.Module):
                 losses["loss_r1"] = weight * r1_penalty(self.discriminator, real)
             self._steps += 1
         return losses
+
+
+def _learning(*modules: nn.Module | None) -> list[nn.Parameter]:
+    """Parameters of modules that ask for a gradient; None has none."""
+    return [p for m in modules if m is not None for p in m.parameters() if p.requires_grad]

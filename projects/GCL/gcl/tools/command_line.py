@@ -14,6 +14,13 @@ from gcl.modeling.encoder_weights import weights_file
 
 PACKAGE = Path(__file__).parents[1]
 
+LOST = (
+    "Another process of the job has ended: its own last words say why, or it was killed (where"
+    " memory runs out, for instance). This one ends, too; start all of them again, a training with"
+    " --resume."
+)
+"""What a process says that can not reach another one (:func:`gcl.compat.lost_process`)."""
+
 
 def find_config(path: str) -> str:
     """The file that ``--config-file`` means, from any folder.

@@ -26,6 +26,7 @@ from gcl.structure.prepare_estimate import adaptation_sample
 from .command_line import sentence
 from .open_estimator import load_estimator
 from .orientation_arguments import add_orientation_arguments
+from .user_modules import add_import_argument, import_modules
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +44,7 @@ def parse_args() -> argparse.Namespace:
         help="let the estimator adapt to the crops first, by self-training without labels",
     )
     add_orientation_arguments(parser)
+    add_import_argument(parser)
     return parser.parse_args()
 
 
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     try:
+        import_modules(args.modules)
         run(args)
     except (ConfigError, GeometryError, ImportError, OSError) as error:
         sys.exit(sentence(error))

@@ -31,6 +31,7 @@ from gcl.structure.geometry import GeometryError
 from .command_line import find_config, read_config, sentence
 from .open_estimator import load_estimator
 from .orientation_arguments import add_orientation_arguments
+from .user_modules import add_import_argument, import_modules
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +60,7 @@ def parse_args() -> argparse.Namespace:
         help="weights of the one that reads the yaw (default: those in the package)",
     )
     add_orientation_arguments(parser)
+    add_import_argument(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
     return parser.parse_args()
 
@@ -106,6 +108,7 @@ def run(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     try:
+        import_modules(args.modules)
         run(args)
     except (ConfigError, GeometryError, ImportError, OSError) as error:
         sys.exit(sentence(error))

@@ -2,6 +2,8 @@
 
 python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-gpus N] [KEY VALUE
 ...]
+
+One option is added to it: --import FILE.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from gcl.engine.testing import as_toolbox, test_all
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
-from .command_line import find_config, given_keys, read_config, sentence
+from .command_line import LOST, find_config, given_keys, read_config, sentence
 from .open_encoder import load_encoder
+from .user_modules import add_import_argument, import_modules
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
@@ -67,14 +70,22 @@ def run(args):
 def run_process(args):
     """:func:`run` in one process of the job."""
     try:
+        import_modules(args.modules)  # a process that the launcher has started knows none
         return run(args)
     except USER_ERRORS as error:
         sys.exit(sentence(error))
+    except RuntimeError as error:
+        if not compat.lost_process(error):
+            raise
+        sys.exit(LOST)
 
 
 def main() -> None:
-    arguments = default_argument_parser().parse_args()
+    parser = default_argument_parser()
+    add_import_argument(parser)
+    arguments = parser.parse_args()
     try:
+        import_modules(arguments.modules)
         arguments.config_file = find_config(arguments.config_file)  # the toolbox opens it, too
         config = load_config(arguments)
         try:
@@ -91,8 +102,14 @@ def main() -> None:
         )
     except USER_ERRORS as error:
         sys.exit(sentence(error))
-    except ProcessExitedException as error:  # it has said why
-        sys.exit(error.exit_code)
+    except ProcessExitedException as error:
+        if error.signal_name is None:
+            sys.exit(error.exit_code)  # it has said why
+        sys.exit(
+            f"Process {error.error_index} of the job was ended by {error.signal_name}, which the"
+            " system sends where memory runs out; the others are ended, too. --resume goes on from"
+            " the last checkpoint."
+        )
 
 
 if __name__ == "__main__":
