@@ -104,7 +104,7 @@ def write_people_set(
     todo, total = missing(batches), sum(batch.crops for batch in batches)
     crops, workers = sum(batch.crops for batch in todo), max(workers, 1)
     logger.info(
-        "Drawing %d of %d crops of %d people into %s, in some %d minutes (processes: %d)."
+        "Drawing %d of %d crops of %d people into %s, in about %d min (processes: %d)."
         " Another number of people: python -m gcl.synthetic.draw_people %s --people N",
         crops, total, settings.people, folder, -(-crops // (60 * _SPEED * workers)), workers, root,
     )  # fmt: skip
