@@ -72,8 +72,8 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
     Raises:
         ConfigError: as :func:`read_config` does.
     """
-    before = cfg.clone()
     _check_pairs(cfg, list(map(str, pairs)))
+    before = cfg.clone()
     try:
         if path:
             cfg.merge_from_file(path)
@@ -86,27 +86,6 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
         raise ConfigError(
             f"{reason} (--config-file {path}, or the KEY VALUE pairs behind it)"
         ) from error
-
-
-def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:
-    """Raises ConfigError for what the toolbox lets pass: None in the place of a value, a list whose
-    items are no numbers, or no words, where they were, and one that is too long or too short."""
-    for key, value in cfg.items():
-        name, old = f"{start}{key}", before.get(key)
-        if isinstance(value, CfgNode) and isinstance(old, CfgNode):
-            _check_values(value, old, f"{name}.")
-        elif value is None and old is not None:
-            raise ConfigError(f"{name} is None: give a value such as {old!r}.")
-        elif isinstance(value, list | tuple) and isinstance(old, list | tuple):
-            if name in OF_FIXED_LENGTH and len(value) != len(old):
-                raise ConfigError(f"{name} is {value!r}: give {len(old)} values such as {old!r}.")
-            for kind in ((int, float), str):
-                if old and all(isinstance(item, kind) for item in old):
-                    strangers = [item for item in value if not isinstance(item, kind)]
-                    if strangers:
-                        raise ConfigError(
-                            f"{name} has {strangers[0]!r} in it: give a value such as {old!r}."
-                        )
 
 
 def _check_pairs(cfg: CfgNode, pairs: list[str]) -> None:
@@ -135,6 +114,27 @@ def _check_pairs(cfg: CfgNode, pairs: list[str]) -> None:
     if len(pairs) % 2:
         what = f"{strangers[0]!r} is no key" if strangers else f"{pairs[-1]!r} has no value"
         raise ConfigError(f"The KEY VALUE pairs have an odd length: {what}.")
+
+
+def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:
+    """Raises ConfigError for what the toolbox lets pass: None in the place of a value, a list whose
+    items are no numbers, or no words, where they were, and one that is too long or too short."""
+    for key, value in cfg.items():
+        name, old = f"{start}{key}", before.get(key)
+        if isinstance(value, CfgNode) and isinstance(old, CfgNode):
+            _check_values(value, old, f"{name}.")
+        elif value is None and old is not None:
+            raise ConfigError(f"{name} is None: give a value such as {old!r}.")
+        elif isinstance(value, list | tuple) and isinstance(old, list | tuple):
+            if name in OF_FIXED_LENGTH and len(value) != len(old):
+                raise ConfigError(f"{name} is {value!r}: give {len(old)} values such as {old!r}.")
+            for kind in ((int, float), str):
+                if old and all(isinstance(item, kind) for item in old):
+                    strangers = [item for item in value if not isinstance(item, kind)]
+                    if strangers:
+                        raise ConfigError(
+                            f"{name} has {strangers[0]!r} in it: give a value such as {old!r}."
+                        )
 
 
 def given_keys(path: str, pairs: Sequence[str]) -> set[str]:
