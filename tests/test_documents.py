@@ -140,11 +140,11 @@ def options(script: str) -> set[str]:
     tools = PROJECT / "gcl" / "tools"
     sources = [ROOT / script]
     if script.startswith("tools/"):
-        shared = ("orientation_arguments.py", "pretraining_command.py")
+        shared = ("orientation_arguments.py", "pretraining_command.py", "user_modules.py")
         sources += [tools / Path(script).name, *(tools / name for name in shared)]
     text = " ".join(path.read_text() for path in sources)
     if script == "tools/train_net.py":
-        text = " ".join(f'"{o}"' for o in default_argument_parser()._option_string_actions)
+        text += " ".join(f'"{o}"' for o in default_argument_parser()._option_string_actions)
     return set(re.findall(r"\"(--[\w-]+)\"", text))
 
 

@@ -94,4 +94,6 @@ def test_the_mirror_has_no_strangers():
     tests = PACKAGE.parents[2] / "tests"
     for path in tests.rglob("test_*.py"):
         folder = path.relative_to(tests).parent
+        if folder.name == "faults":  # what is killed, cut off or filled up there is a whole run
+            continue
         assert (PACKAGE / folder).is_dir(), f"{path} mirrors no folder of the package"

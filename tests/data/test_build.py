@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from gcl.data.build import (
     phase_batch_size,
     seed_of,
 )
+from gcl.data.build import test_items as in_order
 from gcl.data.sampler import ShuffleSampler
 from gcl.structure.geometry import render_views, write_geometry
 from gcl.structure.store import MissingStructureError
@@ -307,6 +309,12 @@ def test_a_test_set_without_a_match_says_so(market_folder, name):
     words = rf"none of the 1 query.*another camera \({cameras} in all"
     with pytest.raises(ConfigError, match=words):
         load_test_set("Market1501")
+
+
+def test_items_of_a_test_are_queries_first_each_part_by_path():
+    query, gallery = ([(f"{name}/{i}.jpg", i, 0) for i in range(5)] for name in ("query", "a"))
+    data = SimpleNamespace(query=query[::-1], gallery=gallery[3:] + gallery[:3])
+    assert in_order(data) == query + gallery
 
 
 def test_a_test_set_that_nobody_registered():

@@ -21,16 +21,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import distributed as dist
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 import gcl
 from gcl import compat
 from gcl.engine import GCLTrainer
+from gcl.engine import hooks as engine_hooks
 
 # isort: split
 # gcl adapts fastreid before anything imports it
 from fastreid.config import CfgNode, get_cfg
 from fastreid.data import build as toolbox_data
 from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.engine import defaults
 from fastreid.engine.train_loop import HookBase
 
 REPOSITORY = Path(__file__).parents[2]
@@ -237,16 +241,21 @@ def command(out: str, data: str, argv: list[str]) -> None:
         runpy.run_path(str(REPOSITORY / "tools/train_net.py"), run_name="__main__")
 
 
-def kill_when(process: BaseProcess, condition, pause: float = 0.0) -> bool:
-    """SIGKILL ``pause`` seconds after ``condition()``; False: the process was through before."""
+def kill_after(process: BaseProcess, seconds: float) -> bool:
+    """SIGKILL when a process has had so many seconds of the processor, which other work on the
+    machine does not change; False: it was through before."""
+    clock = (~process.pid << 3) | 2  # as clock_getcpuclockid(3) makes it
     while process.is_alive():
-        if condition():
-            process.join(pause)
+        try:
+            late = time.clock_gettime(clock) >= seconds
+        except OSError:  # it is gone
+            break
+        if late:
             process.kill()
-            process.join()
-            return process.exitcode == -signal.SIGKILL
-        time.sleep(0.002)
-    return False
+            break
+        time.sleep(0.001)
+    process.join()
+    return process.exitcode == -signal.SIGKILL
 
 
 def checkpoints(out: Path | str) -> set[str]:
@@ -303,11 +312,32 @@ def _rank(out: str, rank: int, port: int, run: str, data: str, **changes: object
 
 
 def _train_rank(out: str, run: str, data: str, changes: dict) -> None:
+    seen: dict = {"epochs": [], "steps": [], "shared": [], "learning": [], "readiness": 0}
+    wrap, measure = defaults.DistributedDataParallel, engine_hooks.measure_readiness
+
+    def recording(*args: object, **kwargs: object):
+        model = wrap(*args, **kwargs)
+        model.register_comm_hook(None, share)
+        return model
+
+    def share(state: None, bucket):
+        seen["shared"][-1] += bucket.buffer().numel()
+        return allreduce_hook(dist.group.WORLD, bucket)
+
+    def counted(*args: object):
+        seen["readiness"] += 1
+        return measure(*args)
+
+    defaults.DistributedDataParallel, engine_hooks.measure_readiness = recording, counted
     trainer = GCLTrainer(config(run, data, **changes))
-    seen: dict = {"epochs": [], "steps": []}
 
     class Recorder(HookBase):
+        def before_step(self) -> None:
+            seen["shared"].append(0)
+
         def after_step(self) -> None:
+            parameters = trainer.gcl.parameters()
+            seen["learning"].append(sum(p.numel() for p in parameters if p.grad is not None))
             bank = trainer.gcl.bank
             seen["steps"].append({"features": bank.features.clone(), "labels": bank.labels.clone()})
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from fastreid.config import get_cfg
 from gcl import ConfigError, add_gcl_config, check_gcl_config
 from gcl.engine import BaselineTrainer, trainer_of
 from gcl.engine import checkpoint as checkpoint_module
+from gcl.engine.baseline_trainer import training_items
 
 CONFIG = runs.REPOSITORY / "configs/market.yml"
 
@@ -104,6 +106,13 @@ def test_resumed_it_goes_on_from_where_it_was(trained, tmp_path):
     rates = [runs.load(p / "model_final.pth")["optimizer"]["param_groups"][0]["lr"]
              for p in (trained, tmp_path)]  # fmt: skip
     assert rates[0] == rates[1] < 3.5e-4
+
+
+def test_the_order_does_not_depend_on_the_file_system():
+    """Data set by data set, as the toolbox has them, each by path."""
+    one, two = ([(f"{folder}/{i}.jpg", i, i % 2) for i in range(4)] for folder in "ba")
+    sets = [SimpleNamespace(train=one[::-1]), SimpleNamespace(train=two[2:] + two[:2])]
+    assert training_items(sets) == one + two
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):

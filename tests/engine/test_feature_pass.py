@@ -51,6 +51,29 @@ def test_rows_are_the_images_in_order(build):
     assert torch.pdist(expected).min() > 1e-3
 
 
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_rank_that_fails_leaves_no_other_waiting(build, monkeypatch, mine):
+    """Each rank joins the gathering, then both raise: it what was wrong, the other which it was."""
+    model, train_set = build()
+    joined = []
+    whole = (torch.ones(1, 128), torch.zeros(1))
+
+    def gather(part):
+        joined.append(part is None)
+        return [whole, None] if not mine else [None, whole]
+
+    def unreadable(batch):
+        raise OSError("crop.jpg is truncated")
+
+    monkeypatch.setattr(feature_pass.comm, "all_gather", gather)
+    if mine:
+        monkeypatch.setattr(model, "preprocess_image", unreadable)
+    error, words = (OSError, "crop.jpg") if mine else (RuntimeError, "process 1 could not")
+    with pytest.raises(error, match=words):
+        extract_features(model, train_set.feature_loader())
+    assert joined == [mine]
+
+
 def test_batches_do_not_matter(build):
     model, train_set = build(TEST__IMS_PER_BATCH=32)
     whole = extract_features(model, train_set.feature_loader())

@@ -21,8 +21,12 @@ from gcl.engine.checkpoint import TrainingState
 from gcl.engine.testing import TestedTrainer, check_tests, test_all
 
 
+class Images(tuple):
+    img_items = ()
+
+
 class Loader(list):
-    dataset = ()
+    dataset = Images()
 
 
 class Evaluator(DatasetEvaluator):
@@ -124,6 +128,7 @@ def test_one_set_is_its_result_as_in_the_toolbox():
 def test_a_fault_of_another_rank_is_everyone_s(monkeypatch):
     """Where the other could not read a crop, nobody waits for its features."""
     monkeypatch.setattr(testing.comm, "all_gather", lambda mine: [mine, "rank 1 failed"])
+    monkeypatch.setattr(testing, "problem_of_all", lambda problem, *_: problem)
     monkeypatch.setattr(Evaluator, "evaluate", lambda self: pytest.fail("collected from all"))
     results, problems = test_all(Trainer, config("First"), Model())
     assert results == {"First": {}} and problems == {"First": "rank 1 failed"}

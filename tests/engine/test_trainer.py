@@ -167,6 +167,27 @@ def test_two_ranks_have_one_seed(two_ranks):
     assert seeds[0] == seeds[1]
 
 
+def test_two_ranks_share_the_gradients_of_what_learns(two_ranks):
+    """Numbers that are summed over ranks in each step: E_id's in the phase contrast, E_str's, G's
+    and D's in the phase generator, all in the joint one; no zeros of the others."""
+    out, first, second = two_ranks
+    saved = runs.load(out / "model_final.pth")
+    sizes = {
+        part: sum(v.numel() for k, v in weights(saved, part).items() if "running_" not in k)
+        for part in ("generator.", "discriminator.")
+    }
+    assert first["shared"] == second["shared"] == first["learning"]
+    contrast, generator, joint = first["shared"][::6]
+    assert first["shared"] == [contrast] * 6 + [generator] * 6 + [joint] * 6
+    assert generator == sum(sizes.values()) and joint == contrast + generator
+
+
+def test_one_of_two_ranks_measures_the_readiness(two_ranks):
+    """Of four epochs with a generator; both have what it found in their log."""
+    _, first, second = two_ranks
+    assert (first["readiness"], second["readiness"]) == (4, 0)
+
+
 def test_two_ranks_leave_one_set_of_files(two_ranks):
     out, _, _ = two_ranks
     assert runs.checkpoints(out) >= set(NAMES)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from gcl.synthetic import set_files as files
-from gcl.synthetic import shards
+from gcl.synthetic import set_folder, shards
 from gcl.synthetic.plan import VERSION
 from gcl.synthetic.shards import read_shards, write_shards
 
@@ -109,7 +108,7 @@ def test_many_workers_draw_the_same(tmp_path, monkeypatch):
             pools.append(workers)
             super().__init__(1)  # the number of threads is torch's for all of them
 
-    monkeypatch.setattr(files, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(set_folder, "ProcessPoolExecutor", Pool)
     paths = write(tmp_path, 8, workers=8)
     assert pools == [2]  # never more than there are files
     assert_holds(paths, range(8))
@@ -117,6 +116,18 @@ def test_many_workers_draw_the_same(tmp_path, monkeypatch):
 
 def test_none_at_all(tmp_path):
     assert write(tmp_path, 0) == [] == os.listdir(tmp_path)
+
+
+def test_arrays_that_do_not_go_together_are_a_broken_file(tmp_path):
+    """No rows; objects, which code could be in; another shape than the first file."""
+    good, other = np.zeros(2), np.zeros((2, 1))
+    paths = [str(tmp_path / f"{name}.npz") for name in ("good", "point", "objects", "other")]
+    for path, array in zip(paths, (good, np.zeros(()), good.astype(object), other), strict=True):
+        np.savez(path, **dict.fromkeys(Drawn._fields, array))
+    assert len(read_shards(Drawn, paths[:1])[0]) == 2
+    for path in paths[1:]:
+        with pytest.raises(OSError, match=f"^{re.escape(path)} is broken .*remove it"):
+            read_shards(Drawn, [paths[0], path])
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "cut", "foreign"])

@@ -66,3 +66,68 @@ def test_weights_are_there_before_anything_is_done(tmp_path, monkeypatch):
         read_config("", ["MODEL.WEIGHTS", "packaged"])
     packaged.write_bytes(b"")
     assert read_config("", ["MODEL.WEIGHTS", "packaged"]).MODEL.WEIGHTS == "packaged"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("GCL.GENERATOR.BETAS", "None", "is None: give a value such as"),
+        ("GCL.PHASES", "(1,)", "has 1 in it: give a value such as"),
+        ("INPUT.SIZE_TRAIN", "('a', 'b')", "has 'a' in it"),
+        ("INPUT.SIZE_TRAIN", "(64,)", "give 2 values such as"),
+        ("SEED", "(" * 300, "KEY VALUE pairs"),
+        ("SEED", "{[]: 1}", "KEY VALUE pairs"),
+        ("SEED.X", "1", "KEY VALUE pairs"),
+    ],
+)
+def test_a_value_that_is_none_is_a_sentence(key, value, said):
+    with pytest.raises(ConfigError) as error:
+        read_config("", [key, value])
+    assert said in str(error.value) and "\n" not in str(error.value)
+    assert key in str(error.value) or said == "KEY VALUE pairs"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "- 1", "SEED: [", "_BASE_: 3", "_BASE_: own.yml", "MODEL: 3", "a: b: c", "SEED: \x00",
+     "SEED: !!python/object/apply:os.mkdir [canary]"],
+)  # fmt: skip
+def test_a_file_that_is_none_is_a_sentence(folder, text):
+    """One is based on itself."""
+    (folder / "own.yml").write_text(text)
+    with pytest.raises(ConfigError, match="own.yml") as error:
+        read_config("own.yml", [])
+    assert "\n" not in str(error.value)
+    assert [path.name for path in folder.iterdir()] == ["own.yml"]
+
+
+DEVICE = ["MODEL.DEVICE", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (["run/model_final.pth", *DEVICE], ["run/model_final.pth", "--resume", "OUTPUT_DIR"]),
+        (["there", *DEVICE], ["there stands", "--resume takes no file", "MODEL.WEIGHTS"]),
+        ([*DEVICE, "--resume", "OUTPUT_DIR", "x"], ["--resume stands", "before the first"]),
+        ([*DEVICE, "--resume"], ["--resume stands", "before the first"]),
+        ([*DEVICE, "SEED"], ["odd length", "'SEED' has no value"]),
+        (["cpu", *DEVICE], ["odd length", "'cpu' is no key"]),
+        (["MODEL.DEVICE.CPU", "1", "SEED"], ["odd length", "'MODEL.DEVICE.CPU' is no key"]),
+        (["NO.KEY", 1], ["NO.KEY"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_what_is_no_key_value_pair_is_named(folder, pairs, words):
+    (folder / "there").touch()
+    with pytest.raises(ConfigError) as error:
+        read_config("", pairs)
+    said = str(error.value)
+    assert said.endswith(".") or "NO.KEY" in words
+    assert "\n" not in said and all(word in said for word in words), said
+
+
+def test_values_may_look_like_options_and_files(folder):
+    (folder / "there").touch()
+    assert read_config("", ["OUTPUT_DIR", "there", "SEED", -1]).OUTPUT_DIR == "there"
+    assert read_config("", ["OUTPUT_DIR", "--resume"]).OUTPUT_DIR == "--resume"

@@ -9,8 +9,9 @@ published is in the two lists below, one small function each. Its docstring says
     Versions  where it is needed ("all" = a mistake of fastreid's own, not of a version)
     Until     when it can be deleted
 
-The public names are `launch`, `set_device`, `device_type`, `DataLoaderX`, `evaluate_rank` and, to
-compare against, `stock("fastreid.module.name")`: the toolbox's own object behind an adapted name.
+The public names are `launch`, `lost_process`, `set_device`, `device_type`, `DataLoaderX`,
+`evaluate_rank` and, to compare against, `stock("fastreid.module.name")`: the toolbox's own object
+behind an adapted name.
 
 `GCL_COMPAT_SKIP=name,name` leaves adaptations out. It is for the tests, which show that each one is
 needed, and for whoever wants to see whether a newer torch or fastreid still needs it.
@@ -31,7 +32,7 @@ from .data import (
     plain_data_loader,
 )
 from .device import chosen_device, device_type, set_device
-from .distributed import gloo_launch, launch, wrap_model
+from .distributed import gloo_launch, launch, lost_process, wrap_model
 from .evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
 from .imports import check_version, collections_mapping, torch_six, torchvision_ops
 from .market_layout import market_layout
@@ -52,6 +53,7 @@ __all__ = [
     "device_type",
     "evaluate_rank",
     "launch",
+    "lost_process",
     "set_device",
     "stock",
 ]

@@ -123,6 +123,15 @@ def _run(
             comm._get_global_gloo_group.cache_clear()
 
 
+def lost_process(error: RuntimeError) -> bool:
+    """Whether an error says that another process of the job can not be reached any more: it has
+    ended, or was killed, and this one noticed in a collective call."""
+    if isinstance(error, (dist.DistNetworkError, dist.DistBackendError)):
+        return True
+    # gloo's errors have no class of their own; they begin with the file of it that found out
+    return dist.is_initialized() and "gloo/transport" in str(error)
+
+
 def gloo_launch() -> None:
     """Replace the toolbox's launch and the worker behind it.
 

@@ -19,6 +19,7 @@ from gcl.structure.store import open_store
 
 from .folder import dataset_keys
 from .retrieval_dataset import RetrievalDataset
+from .same_lists import problem_of_all
 from .view_dataset import ViewDataset, with_structure
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class TrainingSet:
         structures: where structure images come from, or None.
 
     Raises:
-        ConfigError: a data set is unknown or not there, or has too few images for a batch.
+        ConfigError: a data set is unknown or not there, has too few images for a batch, or is not
+            the same in all processes.
         MissingStructureError: images lack structures, or two would share one.
     """
 
@@ -52,6 +54,8 @@ class TrainingSet:
         train = [item for dataset in sets for item in dataset.train]
         train.sort(key=lambda item: item[0])
         self.items = [(path, camera_number(camera)) for path, _, camera in train]
+        if problem := problem_of_all("", f"DATASETS.NAMES {tuple(names)}", self.items):
+            raise ConfigError(problem)
         _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(
@@ -125,7 +129,7 @@ class TrainingSet:
 
 def build_test_loader(cfg, name: str):
     """(loader over query and gallery of a data set, number of queries), as the toolbox's own, but
-    with DATALOADER.NUM_WORKERS workers instead of always four.
+    sorted, and with DATALOADER.NUM_WORKERS workers instead of always four.
 
     Raises:
         ConfigError: as :func:`load_test_set`.
@@ -134,7 +138,7 @@ def build_test_loader(cfg, name: str):
     if comm.is_main_process():
         data.show_test()
     dataset = RetrievalDataset(
-        data.query + data.gallery, cfg.INPUT.SIZE_TEST, build_transforms(cfg, is_train=False)
+        test_items(data), cfg.INPUT.SIZE_TEST, build_transforms(cfg, is_train=False)
     )
     return build_reid_test_loader(
         dataset,
@@ -154,7 +158,10 @@ def check_name(name: str, key: str) -> None:
     try:
         DATASET_REGISTRY.get(name)
     except KeyError as error:
-        raise ConfigError(f"{key}: the toolbox knows no data set {name!r}.") from error
+        raise ConfigError(
+            f"{key}: the toolbox knows no data set {name!r}; one of your own is registered by a"
+            " module that --import names."
+        ) from error
 
 
 def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAMES", **kwargs):
@@ -203,6 +210,20 @@ def load_test_set(name: str):
             f" image of its person in the gallery from another camera ({count} in all)."
         )
     return data
+
+
+def test_items(data) -> list[tuple]:
+    """(path, person, camera) of a test set's images, queries first, each part sorted by path: the
+    toolbox lists folders in the file system's order."""
+    return [item for part in (data.query, data.gallery) for item in by_path(part)]
+
+
+test_items.__test__ = False  # pytest collects what is called test...
+
+
+def by_path(items: Sequence[tuple]) -> list[tuple]:
+    """Items of a data set, sorted by their paths."""
+    return sorted(items, key=lambda item: item[0])
 
 
 def camera_number(camera) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from fastreid.data import build_reid_train_loader
+from fastreid.data.common import CommDataset
+from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 
 from gcl.config import LOSSES, ConfigError
-from gcl.data.build import load_dataset, seed_of
+from gcl.data.build import by_path, load_dataset, seed_of
+from gcl.data.same_lists import problem_of_all
 
 from .checkpoint import use_atomic_checkpointer
 from .hooks import EpochWriter
@@ -29,8 +33,8 @@ SAMPLERS = (
 class BaselineTrainer(TestedTrainer, DefaultTrainer):
     """Trains any META_ARCHITECTURE of the toolbox (configs/ at the top of the repository).
 
-    What differs from the toolbox: SEED counts; tests read crops as GCL's do, and
-    a run does not die of them; checkpoints are whole
+    What differs from the toolbox: SEED counts; each data set is sorted by path, and the same in all
+    processes; tests read crops as GCL's do, and a run does not die of them; checkpoints are whole
     or not there, and may start from other tools' weights (MODEL.WEIGHTS); metrics.json holds the
     last evaluation.
 
@@ -49,6 +53,15 @@ class BaselineTrainer(TestedTrainer, DefaultTrainer):
     @classmethod
     def build_model(cls, cfg):
         return super().build_model(without_imagenet(cfg))
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        sets = training_sets(cfg)
+        if comm.is_main_process():
+            for data in sets:
+                data.show_train()
+        train = CommDataset(training_items(sets), build_transforms(cfg, is_train=True))
+        return build_reid_train_loader(cfg, train_set=train)
 
     def build_hooks(self) -> list:
         def ours(hook):
@@ -75,6 +88,22 @@ class LastEpochEvalHook(hooks.EvalHook):
         del self._func  # it refers to the trainer
 
 
+def training_sets(cfg) -> list:
+    """The data sets of DATASETS.NAMES.
+
+    Raises:
+        ConfigError: as :func:`~gcl.data.build.load_dataset`.
+    """
+    combine = cfg.DATASETS.COMBINEALL
+    return [load_dataset(name, combineall=combine) for name in cfg.DATASETS.NAMES]
+
+
+def training_items(sets: list) -> list[tuple]:
+    """(path, person, camera, ...) of the training images, data set by data set, each sorted by
+    path: the toolbox lists folders in the file system's order."""
+    return [item for data in sets for item in by_path(data.train)]
+
+
 def check_baseline(cfg) -> None:
     """Stop on values with which the toolbox ends in a traceback, or never.
 
@@ -99,9 +128,9 @@ def check_baseline(cfg) -> None:
         raise ConfigError(
             f"SOLVER.IMS_PER_BATCH is {batch}: the number of processes, {size}, must divide it."
         )
-    images = []
-    for name in cfg.DATASETS.NAMES:
-        images += load_dataset(name, combineall=cfg.DATASETS.COMBINEALL).train
+    images = training_items(training_sets(cfg))
+    if problem := problem_of_all("", f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)}", images):
+        raise ConfigError(problem)
     if len(images) < batch:
         raise ConfigError(
             f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)} has {len(images)} training images, fewer"

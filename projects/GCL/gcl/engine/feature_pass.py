@@ -75,12 +75,24 @@ def complete_statistics(model, cfg) -> None:
 
 
 def _gathered(model, loader, pool: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
-    """What ``pool`` makes of each batch (N, C), and the cameras (N,), of all ranks."""
-    pooled, camids = [], []
-    for batch in loader:
-        pooled.append(pool(batch).cpu())
-        camids.append(batch["camids"].cpu())
-    gathered = comm.all_gather((torch.cat(pooled), torch.cat(camids)))
+    """What ``pool`` makes of each batch (N, C), and the cameras (N,), of all ranks.
+
+    Raises:
+        RuntimeError: another rank could not; this one has waited for nothing.
+    """
+    pooled, camids, mine, problem = [], [], None, None
+    try:
+        for batch in loader:
+            pooled.append(pool(batch).cpu())
+            camids.append(batch["camids"].cpu())
+        mine = (torch.cat(pooled), torch.cat(camids))
+    except Exception as error:  # noqa: BLE001  raised again, once the other ranks know
+        problem = error
+    gathered = comm.all_gather(mine)
+    if problem is not None:
+        raise problem
+    if lost := [rank for rank, part in enumerate(gathered) if part is None]:
+        raise RuntimeError(f"process {lost[0]} could not go through its images; it says why")
     pooled = torch.cat([part[0] for part in gathered]).to(model.device)
     camids = torch.cat([part[1] for part in gathered]).to(model.device)
     return pooled, camids

@@ -17,12 +17,14 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 from torchvision.utils import save_image
 
+from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.pseudo_labels import PseudoLabeler
 
 from .divergence import check_start, diverged
 from .feature_pass import extract_features, fit_view_statistics
+from .gradient_sharing import share_gradients
 from .readiness import measure_readiness
 from .training_sheets import triplet_sheet, turntable_sheet
 
@@ -54,6 +56,7 @@ class PhaseHook(HookBase):
         seed_all_rng(seed_of(trainer.state.seed, trainer.epoch, comm.get_rank()))
         model = trainer.gcl
         model.set_phase(place.phase)
+        share_gradients(trainer)
         if place.first:
             trainer.optimizer.begin(place.phase)
             logger.info("Phase %s begins with epoch %d", place.phase, trainer.epoch)
@@ -97,7 +100,8 @@ class PseudoLabelHook(HookBase):
     """
 
     def __init__(self, cfg, identities: np.ndarray | None = None) -> None:
-        node = cfg.GCL.LABELS
+        self.node = node = cfg.GCL.LABELS
+        self.shares: list[float] = []  # of outliers, epoch by epoch
         self.fresh = node.FEATURES == "fresh"
         self.k1 = node.K1
         self.labeler = PseudoLabeler(
@@ -157,6 +161,43 @@ class PseudoLabelHook(HookBase):
         scalars = {f"labels/{name}": float(value) for name, value in scalars.items()}
         self.trainer.storage.put_scalars(smoothing_hint=False, **scalars)
         logger.info("Pseudo labels: %s", ", ".join(f"{k[7:]} {v:.4g}" for k, v in scalars.items()))
+        self._warn(result)
+
+    def _warn(self, result) -> None:
+        """Say that most images do not train, or that neighbourhoods are full of one crop."""
+        count, node = len(result.labels), self.node
+        before = ", ".join(f"{share:.0%}" for share in self.shares[-3:])
+        self.shares.append(result.num_outliers / count)
+        if result.num_clusters < 2:
+            return  # that has a sentence of its own
+        if self.shares[-1] > 0.5:
+            remedy = f"raise GCL.LABELS.EPS ({node.EPS:g})"
+            if self.labeler.eps is None:
+                remedy = (
+                    f"raise GCL.LABELS.RHO ({node.RHO:g}), or set GCL.LABELS.EPS (0.5, say), as"
+                    " frames of a video that are nearly the same make the eps of RHO tiny"
+                )
+            logger.warning(
+                "%d of %d training images are outliers and do not train (%d clusters, eps %.3g;"
+                " the epochs before had %s): %s; or lower GCL.LABELS.K1 (%d) towards the number of"
+                " images of a person.",
+                result.num_outliers,
+                count,
+                result.num_clusters,
+                result.eps,
+                before or "none",
+                remedy,
+                node.K1,
+            )
+        if result.num_crowded > count / 2:
+            logger.warning(
+                "%d of %d training images have GCL.LABELS.K1 (%d) neighbours that E_id can not tell"
+                " from them, as frames of a video of somebody who stands still: a cluster is one"
+                " such crop. Keep fewer frames, or raise K1 above their number.",
+                result.num_crowded,
+                count,
+                node.K1,
+            )
 
 
 def cluster_quality(identities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -219,7 +260,8 @@ class MemoryHook(HookBase):
 class ReadinessHook(HookBase):
     """Measures after each epoch with a generator how much identity its views carry, for the log.
 
-    Before the writers.
+    Before the writers. The main process measures; the others hear what it found, so that all end
+    where a run has diverged.
 
     Args:
         temperature: t of the view-invariant loss.
@@ -233,13 +275,15 @@ class ReadinessHook(HookBase):
         trainer = self.trainer
         if trainer.plan.place(trainer.epoch).phase == "contrast":
             return
-        dataset = trainer.train_set.dataset("generator")
-        measured = measure_readiness(
-            trainer.gcl,
-            dataset,
-            spread(trainer.train_set.usable, self.num_images),
-            self.temperature,
-        )
+        measured = None
+        if comm.is_main_process():
+            measured = measure_readiness(
+                trainer.gcl,
+                trainer.train_set.dataset("generator"),
+                spread(trainer.train_set.usable, self.num_images),
+                self.temperature,
+            )
+        measured = comm.all_gather(measured)[0]
         if not math.isfinite(measured.loss):
             raise diverged(trainer, f"the loss of generated views is {measured.loss}")
         scalars = {f"readiness/{k}": v for k, v in measured._asdict().items()}
@@ -261,11 +305,13 @@ class SheetHook(HookBase):
         usable = trainer.train_set.usable
         folder = os.path.join(trainer.cfg.OUTPUT_DIR, "views")
         os.makedirs(folder, exist_ok=True)
+        remove_leftovers(folder)
         for name, sheet in (
             ("views", triplet_sheet(trainer.gcl, dataset, spread(usable, 16))),
             ("turntable", turntable_sheet(trainer.gcl, dataset, spread(usable, 4))),
         ):
-            save_image(sheet, os.path.join(folder, f"{name}_{trainer.epoch:04d}.png"))
+            with atomic(os.path.join(folder, f"{name}_{trainer.epoch:04d}.png")) as file:
+                save_image(sheet, file, format="png")
             trainer.storage.put_image(name, sheet)
 
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from fastreid.data.build import fast_batch_collator
 from fastreid.evaluation.evaluator import inference_context
-from fastreid.utils import comm
 
 from gcl.losses import own_view_loss
 
@@ -35,7 +34,7 @@ def measure_readiness(
     model, dataset, indices: list[int], temperature: float, batch_size: int = 64
 ) -> Readiness:
     """Readiness over the images ``indices`` of ``dataset``, each in one turned view, the same every
-    time.
+    time; on this process alone, whatever the others do.
 
     With GCL.CAMERA_NORM they are standardised by their own statistics, from the same pass.
 
@@ -72,11 +71,10 @@ def measure_readiness(
     chance = negatives.float().log1p().mean().item()
     # features that are not numbers (E_id has blown up) recognise nobody
     score = min(max(1 - loss / max(chance, 1e-6), 0.0), 1.0) if math.isfinite(loss) else 0.0
-    measured = Readiness(
+    return Readiness(
         score,
         loss,
         chance,
         own_hits.float().mean().item(),
         (own_hits | same_class).float().mean().item(),
     )
-    return comm.all_gather(measured)[0]  # one opinion for all ranks

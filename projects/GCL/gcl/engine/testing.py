@@ -10,7 +10,8 @@ from fastreid.evaluation.evaluator import DatasetEvaluator
 from fastreid.utils import comm
 
 from gcl.config import ConfigError
-from gcl.data.build import build_test_loader, check_name, load_test_set
+from gcl.data.build import build_test_loader, check_name, load_test_set, test_items
+from gcl.data.same_lists import problem_of_all
 
 from .foreign_cameras import test_cameras
 
@@ -71,13 +72,19 @@ def as_toolbox(results: dict) -> dict:
 def _test_one(trainer, cfg, model, name: str) -> tuple[dict, str]:
     """Results of one set, and why there are none. All ranks go through the same collectives: one
     that could not read a crop would leave the others waiting."""
-    problem, evaluator, training = "", None, model.training
+    problem, items, training = "", (), model.training
     try:
         loader, evaluator = trainer.build_evaluator(cfg, name)
+        items = loader.dataset.img_items
+    except Exception as error:  # noqa: BLE001  whatever it is, training is worth more
+        problem = _reason(error)
+    if problem := problem_of_all(problem, f"DATASETS.TESTS {name}", items):
+        return {}, problem
+    try:
         model.eval()
         with test_cameras(cfg, model, name, loader):
             inference_on_dataset(model, loader, _Collect(evaluator), cfg.TEST.FLIP.ENABLED)
-    except Exception as error:  # noqa: BLE001  whatever it is, training is worth more
+    except Exception as error:  # noqa: BLE001
         problem = _reason(error)
     finally:
         model.train(training)  # the toolbox leaves it in evaluation mode when something goes wrong
@@ -115,9 +122,12 @@ def check_tests(cfg) -> None:
     """
     for name in cfg.DATASETS.TESTS:
         check_name(name, "DATASETS.TESTS")
+        problem, items = "", ()
         try:
-            load_test_set(name)
+            items = test_items(load_test_set(name))
         except ConfigError as error:
-            logger.warning("%s There will be no results of it.", error)
+            problem = str(error)
+        if problem := problem_of_all(problem, f"DATASETS.TESTS {name}", items):
+            logger.warning("%s There will be no results of it.", problem)
     if not cfg.DATASETS.TESTS:
         logger.warning("DATASETS.TESTS is empty: there will be no results.")

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from fastreid.config import configurable
-from fastreid.modeling.backbones import build_backbone
-from fastreid.modeling.heads import REID_HEADS_REGISTRY, build_heads
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from gcl.losses import (
 )
 
 from .backgrounds import swap_backgrounds
+from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
@@ -103,20 +103,24 @@ class GCL(nn.Module):
         self.phase = "contrast"
         self._steps = 0
         self._pending: tuple[Tensor, Tensor] | None = None
-        # of the toolbox's parameters some never train (the bias of the BN neck): remember the rest
-        self._encoder = [p for m in (backbone, heads) for p in m.parameters() if p.requires_grad]
+        # some parameters never train (the bias of the BN neck, frozen layers): remember the rest
+        self._encoder = _learning(backbone, heads)
+        self._drawing = _learning(generator, discriminator)
 
     @classmethod
     def from_config(cls, cfg):
-        heads = build_heads(cfg)
+        heads = build_identity_head(cfg)
         generator = discriminator = None
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
             generator = REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
             discriminator = REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
             load_generator_weights(generator, discriminator, cfg)
             freeze_layers(generator, cfg.GCL.GENERATOR.FREEZE_LAYERS)
+        parts = cfg.GCL.GENERATOR.NUM_PARTS if generator and generator.uses_code else 0
+        backbone = build_encoder(cfg)
+        check_encoder(cfg, backbone, heads, parts)
         return {
-            "backbone": build_backbone(cfg),
+            "backbone": backbone,
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
@@ -138,6 +142,11 @@ class GCL(nn.Module):
         for parameter in self._encoder:
             parameter.requires_grad_(phase != "generator")
         self.train(self.training)
+
+    def learning_parameters(self) -> list[nn.Parameter]:
+        """Those that get a gradient in this phase."""
+        draws = self.phase == "generator" or (self.phase == "joint" and self.learns != "encoder")
+        return (self._encoder if self.phase != "generator" else []) + draws * self._drawing
 
     def train(self, mode: bool = True) -> GCL:
         """As usual, but E_id evaluates in the generator phase, and its batch norm where it is
@@ -438,3 +447,8 @@ class GCL(nn.Module):
                 losses["loss_r1"] = weight * r1_penalty(self.discriminator, real)
             self._steps += 1
         return losses
+
+
+def _learning(*modules: nn.Module | None) -> list[nn.Parameter]:
+    """Parameters of modules that ask for a gradient; None has none."""
+    return [p for m in modules if m is not None for p in m.parameters() if p.requires_grad]

@@ -21,10 +21,15 @@ from .tracklet_distance import tracklet_distance, tracklet_rows
 from .tracklets import split_tracks
 from .tracks import Array, Tracks, check_tracks
 
+CROWDED = 0.999
+"""Cosine from which two crops are the same to the encoder: copies, or frames of a still person."""
+
 
 @dataclass(frozen=True)
 class PseudoLabels:
     """labels (N,) int64, -1 = outlier, else 0 .. num_clusters - 1; eps: the radius used;
+    num_crowded: images whose k1 neighbours are all the same crop as they are (cosine of at least
+    `CROWDED`), which knows none of the other crops then (with tracks, rows of `tracklet_rows`);
     seconds: wall time per stage; tracklets: with tracks, (N,) int64 tracklet of each image (the
     tracks after the broken ones were cut; `split_tracks`)."""
 
@@ -32,6 +37,7 @@ class PseudoLabels:
     eps: float
     num_clusters: int
     num_outliers: int
+    num_crowded: int
     seconds: dict[str, float] = field(compare=False)
     tracklets: np.ndarray | None = None
 
@@ -138,7 +144,7 @@ class PseudoLabeler:
         done("check")
         if len(x) == 0:
             none = None if given is None else np.empty(0, np.int64)
-            return PseudoLabels(np.empty(0, np.int64), self.eps or 0.0, 0, 0, seconds, none)
+            return PseudoLabels(np.empty(0, np.int64), self.eps or 0.0, 0, 0, 0, seconds, none)
         limit: Limit | None = Limit(len(x), self.eps, self.rho, self.zero_rule)
         tracklets = None
         if given is not None:
@@ -148,6 +154,9 @@ class PseudoLabeler:
             done("tracks")
         neighbours = nearest_neighbours(x, self.k1, method=self.knn)
         done("knn")
+        crowded = 0
+        if len(x) > self.k1:
+            crowded = int((neighbours.similarity.min(axis=1) >= CROWDED).sum())
         distance = jaccard_distance(
             x,
             neighbours,
@@ -172,4 +181,4 @@ class PseudoLabeler:
         done("dbscan")
         clusters = int(labels.max()) + 1
         outliers = int((labels < 0).sum())
-        return PseudoLabels(labels, float(eps), clusters, outliers, seconds, tracklets)
+        return PseudoLabels(labels, float(eps), clusters, outliers, crowded, seconds, tracklets)

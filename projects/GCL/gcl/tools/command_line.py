@@ -6,13 +6,25 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
 from fastreid.config import CfgNode, get_cfg
 
 from gcl.config import ConfigError, add_gcl_config
 from gcl.modeling.encoder_weights import weights_file
 
 PACKAGE = Path(__file__).parents[1]
+
+OF_FIXED_LENGTH = {
+    *("INPUT.SIZE_TRAIN", "INPUT.SIZE_TEST", "GCL.GENERATOR.SIZE", "GCL.GENERATOR.BETAS"),
+    *("MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"),
+}
+"""Keys whose lists have as many items as their defaults; those of others can be of any length."""
+
+LOST = (
+    "Another process of the job has ended: its own last words say why, or it was killed (where"
+    " memory runs out, for instance). This one ends, too; start all of them again, a training with"
+    " --resume."
+)
+"""What a process says that can not reach another one (:func:`gcl.compat.lost_process`)."""
 
 
 def find_config(path: str) -> str:
@@ -60,14 +72,69 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
     Raises:
         ConfigError: as :func:`read_config` does.
     """
+    before = cfg.clone()
+    _check_pairs(cfg, list(map(str, pairs)))
     try:
         if path:
             cfg.merge_from_file(path)
         cfg.merge_from_list(list(pairs))
-    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
+        _check_values(cfg, before)
+    except ConfigError:
+        raise
+    except Exception as error:  # a damaged file, or any text as a value, can raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"{error} (--config-file {path}, or the KEY VALUE pairs behind it)"
+            f"{reason} (--config-file {path}, or the KEY VALUE pairs behind it)"
         ) from error
+
+
+def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:
+    """Raises ConfigError for what the toolbox lets pass: None in the place of a value, a list whose
+    items are no numbers, or no words, where they were, and one that is too long or too short."""
+    for key, value in cfg.items():
+        name, old = f"{start}{key}", before.get(key)
+        if isinstance(value, CfgNode) and isinstance(old, CfgNode):
+            _check_values(value, old, f"{name}.")
+        elif value is None and old is not None:
+            raise ConfigError(f"{name} is None: give a value such as {old!r}.")
+        elif isinstance(value, list | tuple) and isinstance(old, list | tuple):
+            if name in OF_FIXED_LENGTH and len(value) != len(old):
+                raise ConfigError(f"{name} is {value!r}: give {len(old)} values such as {old!r}.")
+            for kind in ((int, float), str):
+                if old and all(isinstance(item, kind) for item in old):
+                    strangers = [item for item in value if not isinstance(item, kind)]
+                    if strangers:
+                        raise ConfigError(
+                            f"{name} has {strangers[0]!r} in it: give a value such as {old!r}."
+                        )
+
+
+def _check_pairs(cfg: CfgNode, pairs: list[str]) -> None:
+    """Name what is no KEY in the place of one; the toolbox would list all pairs."""
+
+    def known(key: str) -> bool:
+        node = cfg
+        for part in key.split("."):
+            if not isinstance(node, CfgNode) or part not in node:
+                return False
+            node = node[part]
+        return True
+
+    strangers = [key for key in pairs[::2] if not known(key)]
+    for word in strangers:
+        if word.startswith("--"):
+            raise ConfigError(
+                f"{word} stands among the KEY VALUE pairs: options come before the first of them."
+            )
+        if os.path.exists(word) or word.endswith(".pth"):
+            raise ConfigError(
+                f"{word} stands where a KEY of the KEY VALUE pairs is expected: --resume takes no"
+                " file, it goes on from the last checkpoint of OUTPUT_DIR; MODEL.WEIGHTS is what"
+                " starts a run from a file."
+            )
+    if len(pairs) % 2:
+        what = f"{strangers[0]!r} is no key" if strangers else f"{pairs[-1]!r} has no value"
+        raise ConfigError(f"The KEY VALUE pairs have an odd length: {what}.")
 
 
 def given_keys(path: str, pairs: Sequence[str]) -> set[str]:

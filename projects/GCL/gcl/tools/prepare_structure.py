@@ -25,7 +25,7 @@ from collections.abc import Callable
 
 import torch.distributed as dist
 
-from gcl import ConfigError
+from gcl import ConfigError, compat
 from gcl.cores import usable_cores
 from gcl.data.build import load_dataset
 from gcl.data.folder import dataset_keys, folder_keys
@@ -48,8 +48,9 @@ from gcl.structure.prepare_estimate import DOUBTFUL, estimate_meshes, list_doubt
 from gcl.structure.store import GEOMETRY, SOURCES, MissingStructureError
 from gcl.structure.verify import files_of, report
 
-from .command_line import sentence
+from .command_line import LOST, sentence
 from .open_estimator import load_estimator
+from .user_modules import add_import_argument, import_modules
 
 ESTIMATE = "estimate"
 SPLITS = ("train", "test")
@@ -106,6 +107,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help="let the estimator adapt to the crops first, by self-training without labels (see"
         " docs/structures.md)",
     )
+    add_import_argument(parser)
     return parser.parse_args(arguments)
 
 
@@ -260,6 +262,7 @@ def run(args: argparse.Namespace) -> bool:
 def main() -> None:
     args = parse_args()
     try:
+        import_modules(args.modules)
         if share()[1] > 1:
             # a share may take days longer than another
             dist.init_process_group("gloo", timeout=datetime.timedelta(days=30))
@@ -268,6 +271,10 @@ def main() -> None:
             dist.destroy_process_group()
     except (ConfigError, GeometryError, MissingStructureError, OSError) as error:
         sys.exit(sentence(error))
+    except RuntimeError as error:
+        if not compat.lost_process(error):
+            raise
+        sys.exit(LOST)
     # the first process alone fails: torchrun ends the others with any that does, and it has yet to
     # print what the others have done
     sys.exit(0 if good or share()[0] > 0 else 1)

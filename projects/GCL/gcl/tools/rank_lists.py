@@ -25,6 +25,7 @@ from gcl.evaluation.rank_sheet import RankList, rank, rank_sheet
 
 from .command_line import find_config, read_config, sentence
 from .open_encoder import load_encoder
+from .user_modules import add_import_argument, import_modules
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", default="rank_lists.png", metavar="FILE", help="the picture")
     parser.add_argument("--queries", type=int, default=16, metavar="N", help="how many, by chance")
     parser.add_argument("--depth", type=int, default=10, metavar="N", help="found of each")
+    add_import_argument(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
     return parser.parse_args()
 
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     try:
+        import_modules(args.modules)
         run(args)
     except (ConfigError, OSError, ValueError) as error:
         sys.exit(sentence(error))

@@ -2,11 +2,13 @@
 
 python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-gpus N] [KEY VALUE
 ...]
+
+One option is added to it: --import FILE.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import sys
 
@@ -16,6 +18,7 @@ from fastreid.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
+from gcl.atomic_files import write_json
 from gcl.engine import trainer_of
 from gcl.engine.divergence import DivergedError
 from gcl.engine.hooks import NoClusterError
@@ -24,8 +27,11 @@ from gcl.engine.testing import as_toolbox, test_all
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
-from .command_line import find_config, given_keys, read_config, sentence
+from .command_line import LOST, find_config, given_keys, read_config, sentence
 from .open_encoder import load_encoder
+from .user_modules import add_import_argument, import_modules
+
+logger = logging.getLogger("gcl")  # also where this file is __main__
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
@@ -53,28 +59,57 @@ def run(args):
         results, problems = test_all(trainer_of(cfg), cfg, load_encoder(cfg))
         results = as_toolbox(results)
         if comm.is_main_process():
-            with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
-                json.dump(results, file, default=float)
+            write_json(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), results, default=float)
         if problems:
             reasons = (f"no result of {name}: {reason}" for name, reason in problems.items())
             raise ConfigError("; ".join(reasons))
         return results
-    trainer = trainer_of(cfg)(cfg)
+    trainer = build_trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
+
+
+def build_trainer(cfg):
+    """The trainer of a configuration.
+
+    Raises:
+        ConfigError: the toolbox or torch can not build it; the message is theirs, in one line.
+    """
+    try:
+        return trainer_of(cfg)(cfg)
+    except USER_ERRORS:
+        raise
+    except Exception as error:  # of a value that nobody has checked, it can be nearly anything
+        if compat.lost_process(error):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        logger.debug("What can not be built:", exc_info=True)
+        raise ConfigError(
+            f"No training can be built from these values ({reason}): change the one that this is"
+            " about, in --config-file or the KEY VALUE pairs; OUTPUT_DIR/log.txt says where it"
+            " was."
+        ) from error
 
 
 def run_process(args):
     """:func:`run` in one process of the job."""
     try:
+        import_modules(args.modules)  # a process that the launcher has started knows none
         return run(args)
     except USER_ERRORS as error:
         sys.exit(sentence(error))
+    except RuntimeError as error:
+        if not compat.lost_process(error):
+            raise
+        sys.exit(LOST)
 
 
 def main() -> None:
-    arguments = default_argument_parser().parse_args()
+    parser = default_argument_parser()
+    add_import_argument(parser)
+    arguments = parser.parse_args()
     try:
+        import_modules(arguments.modules)
         arguments.config_file = find_config(arguments.config_file)  # the toolbox opens it, too
         config = load_config(arguments)
         try:
@@ -91,8 +126,14 @@ def main() -> None:
         )
     except USER_ERRORS as error:
         sys.exit(sentence(error))
-    except ProcessExitedException as error:  # it has said why
-        sys.exit(error.exit_code)
+    except ProcessExitedException as error:
+        if error.signal_name is None:
+            sys.exit(error.exit_code)  # it has said why
+        sys.exit(
+            f"Process {error.error_index} of the job was ended by {error.signal_name}, which the"
+            " system sends where memory runs out; the others are ended, too. --resume goes on from"
+            " the last checkpoint."
+        )
 
 
 if __name__ == "__main__":
