@@ -152,7 +152,7 @@ def given_tracks(track, camera=None, time=None):
 
 def test_threshold_is_the_formula():
     """The argmax over t of 3 * share(within >= t) - share(between >= t), tried at every t."""
-    x, _, track, camera, time = scene(noise=0.7, people_count=6)
+    x, _, track, camera, time = scene(noise=1.2, people_count=6)
     x = torch.from_numpy(x / np.linalg.norm(x, axis=1, keepdims=True))
     track, time, _ = exchange_tails(track, camera, time, 2, tail=2)
     same, other = [], []
@@ -171,6 +171,8 @@ def test_threshold_is_the_formula():
     assert switch_threshold(x, given_tracks(track, camera, time)) == pytest.approx(
         max(gain, key=gain.get), abs=1e-6
     )
+    once = {t: g - 2 * (same >= t - 1e-9).mean() for t, g in gain.items()}
+    assert max(once, key=once.get) > max(gain, key=gain.get)  # the weight matters here
     alone = np.arange(len(x))
     assert switch_threshold(x, given_tracks(alone)) is None  # no pair within a track
     assert switch_threshold(x, given_tracks(track, track)) is None  # one track a camera
@@ -267,6 +269,19 @@ def test_constrained_clusters_equal_the_rule_by_sets(
     free = cannot_link.constrained_labels(left, right, distance, sizes, min_samples, [{}] * n)
     plain = oracle_constrained(left, right, distance, sizes, min_samples, np.zeros_like(forbidden))
     np.testing.assert_array_equal(free, plain)
+
+
+def test_conflict_is_between_two_tracks_of_a_camera_and_counts_ends():
+    a = {0: [(1.0, 2.0, 7), (4.0, 6.0, 7)]}
+    for other, expected in (
+        ({0: [(2.0, 3.0, 8)]}, True),  # one moment
+        ({0: [(2.5, 3.5, 8)]}, False),  # while track 7 followed somebody else
+        ({0: [(0.0, 9.0, 8)]}, True),
+        ({1: [(0.0, 9.0, 8)]}, False),  # another camera
+        ({0: [(2.0, 4.0, 7)]}, False),  # the other person of the broken track 7
+        ({}, False),
+    ):
+        assert cannot_link.conflict(a, other) == cannot_link.conflict(other, a) == expected
 
 
 def test_tracks_seen_at_once_share_no_label_and_other_times_change_nothing():
