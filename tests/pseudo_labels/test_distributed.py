@@ -18,6 +18,10 @@ CASES = [
     (900, {"zero_rule": "peers"}),
     (900, {"rho": 20.0, "knn": "ivf"}),
     (900, {"eps": 0.5, "k2": 1}),
+    (900, {"eps": 0.5, "tracks": 8}),  # images a track
+    (900, {"rho": 20.0, "tracks": 40}),
+    (2, {"tracks": 1}),
+    (0, {"tracks": 1}),
     (2, {}),  # a rank without a row
     (1, {}),
     (0, {}),
@@ -25,7 +29,13 @@ CASES = [
 
 
 def _label(n: int, options: dict):
-    return PseudoLabeler(**options)(people(n, 48, seed=9, twins=50))
+    x, options = people(n, 48, seed=9, twins=50), dict(options)
+    length = options.pop("tracks", None)
+    if length is None:
+        return PseudoLabeler(**options)(x)
+    track = np.arange(n) // length
+    time = np.random.default_rng(0).integers(0, 500, n)  # most tracks overlap others
+    return PseudoLabeler(**options)(x, tracks=track, times=time, cameras=track % 40)
 
 
 def _work(rank: int, world: int, folder: str) -> None:

@@ -228,8 +228,14 @@ def test_labels_are_numbered_as_scikit_learn_does(kernels, n, min_samples, densi
     np.fill_diagonal(matrix, 0)
     expected = DBSCAN(eps=0.5, min_samples=min_samples, metric="precomputed").fit_predict(matrix)
     edges = [e[near].astype(np.int32) for e in (left, right)]
-    got = kernels.dbscan_labels(n, *edges, min_samples)
+    got = kernels.dbscan_labels(n, *edges, np.ones(n, np.int64), min_samples)
     assert got.dtype == np.int64
+    np.testing.assert_array_equal(got, expected)
+    sizes = rng.integers(1, 4, n)
+    expected = DBSCAN(eps=0.5, min_samples=min_samples, metric="precomputed").fit_predict(
+        matrix, sample_weight=sizes
+    )
+    got = kernels.dbscan_labels(n, *edges, sizes, min_samples)
     np.testing.assert_array_equal(got, expected)
 
 

@@ -3,6 +3,7 @@
     from . import PseudoLabeler
     result = PseudoLabeler()(features)  # (N, D) torch tensor or numpy array, any device
     result.labels                       # (N,) int64, -1 = outlier
+    PseudoLabeler()(features, tracks=tracks, times=frames, cameras=cameras)  # (N,) each, or None
 
 Needs numpy, scipy, torch; numba and faiss make it faster. Imports nothing else of this project.
 """
@@ -13,6 +14,8 @@ from .features import unit_rows
 from .jaccard import SparseDistance, jaccard_distance
 from .labeler import PseudoLabeler, PseudoLabels
 from .neighbours import Neighbours, nearest_neighbours
+from .tracklets import split_tracks
+from .tracks import Tracks, check_tracks
 
 __all__ = [
     "Limit",
@@ -20,9 +23,12 @@ __all__ = [
     "PseudoLabeler",
     "PseudoLabels",
     "SparseDistance",
+    "Tracks",
+    "check_tracks",
     "dbscan",
     "estimate_eps",
     "jaccard_distance",
     "nearest_neighbours",
+    "split_tracks",
     "unit_rows",
 ]

@@ -284,12 +284,12 @@ def _root(parent, i):
 
 
 @jit
-def dbscan_labels(n, left, right, min_samples):
+def dbscan_labels(n, left, right, sizes, min_samples):
     """DBSCAN over the neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
-    degree = np.ones(n, I64)  # a point is a neighbour of itself
+    degree = sizes.copy()  # a point is a neighbour of itself
     for p in range(len(left)):
-        degree[left[p]] += 1
-        degree[right[p]] += 1
+        degree[left[p]] += sizes[right[p]]
+        degree[right[p]] += sizes[left[p]]
     core = degree >= min_samples
     parent = np.arange(n)
     for p in range(len(left)):

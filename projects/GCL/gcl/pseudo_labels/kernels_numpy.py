@@ -140,9 +140,11 @@ def jaccard_rows(indptr, indices, data, starts, colptr, rows, values, below, a, 
     )
 
 
-def dbscan_labels(n, left, right, min_samples):
+def dbscan_labels(n, left, right, sizes, min_samples):
     """DBSCAN over the neighbour pairs (each once): (n,) int64, numbered as scikit-learn does."""
-    degree = 1 + np.bincount(left, minlength=n) + np.bincount(right, minlength=n)
+    degree = sizes.copy()  # a point is a neighbour of itself
+    np.add.at(degree, left, sizes[right])
+    np.add.at(degree, right, sizes[left])
     core = degree >= min_samples
     labels = np.full(n, -1, np.int64)
     both = core[left] & core[right]

@@ -1,4 +1,7 @@
-"""Features in, pseudo labels out: neighbours -> Jaccard -> eps -> DBSCAN, timed."""
+"""Features in, pseudo labels out: neighbours -> Jaccard -> eps -> DBSCAN, timed.
+
+With tracks: tracks -> tracklets -> their rows -> the same between rows -> DBSCAN of tracklets.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from .cannot_link import tracklet_runs
 from .dbscan import dbscan
 from .eps import Limit, check_eps, check_rule, estimate_eps
 from .features import unit_rows
 from .jaccard import jaccard_distance
 from .neighbours import check_method, nearest_neighbours
+from .tracklet_distance import tracklet_distance, tracklet_rows
+from .tracklets import split_tracks
+from .tracks import Array, Tracks, check_tracks
 
 CROWDED = 0.999
 """Cosine from which two crops are the same to the encoder: copies, or frames of a still person."""
@@ -22,7 +29,9 @@ CROWDED = 0.999
 class PseudoLabels:
     """labels (N,) int64, -1 = outlier, else 0 .. num_clusters - 1; eps: the radius used;
     num_crowded: images whose k1 neighbours are all the same crop as they are (cosine of at least
-    `CROWDED`), which knows none of the other crops then; seconds: wall time per stage."""
+    `CROWDED`), which knows none of the other crops then (with tracks, rows of `tracklet_rows`);
+    seconds: wall time per stage; tracklets: with tracks, (N,) int64 tracklet of each image (the
+    tracks after the broken ones were cut; `split_tracks`)."""
 
     labels: np.ndarray
     eps: float
@@ -30,6 +39,7 @@ class PseudoLabels:
     num_outliers: int
     num_crowded: int
     seconds: dict[str, float] = field(compare=False)
+    tracklets: np.ndarray | None = None
 
 
 class PseudoLabeler:
@@ -54,8 +64,17 @@ class PseudoLabeler:
     every label is -1, and what that means is the caller's decision.
 
     Example:
-        >>> result = PseudoLabeler(k1=30, k2=6, min_samples=4, rho=2e-3)(features)
+        >>> labeler = PseudoLabeler(k1=30, k2=6, min_samples=4, rho=2e-3)
+        >>> result = labeler(features)
         >>> result.labels, result.num_clusters
+
+        Images 0-2 are a track of camera 0, images 3-4 another one that overlaps it in time, image
+        5 is in no track:
+
+        >>> tracks, cameras = [0, 0, 0, 1, 1, -1], [0, 0, 0, 0, 0, 1]
+        >>> frames = [10, 12, 14, 13, 15, 90]
+        >>> result = labeler(features, tracks=tracks, times=frames, cameras=cameras)
+        >>> result.labels, result.tracklets
     """
 
     def __init__(
@@ -82,8 +101,33 @@ class PseudoLabeler:
         self.k1, self.k2, self.min_samples = int(k1), int(k2), int(min_samples)
         self.eps, self.rho, self.zero_rule, self.knn = eps, rho, zero_rule, knn
 
-    def __call__(self, features: torch.Tensor | np.ndarray) -> PseudoLabels:
-        """Label `features` (N, D); any real dtype and device."""
+    def __call__(
+        self,
+        features: torch.Tensor | np.ndarray,
+        *,
+        tracks: Array | None = None,
+        times: Array | None = None,
+        cameras: Array | None = None,
+    ) -> PseudoLabels:
+        """Label `features` (N, D); any real dtype and device.
+
+        Images of a track share a label, unless they look like several people: then the track is
+        cut (`split_tracks`). k1, k2, eps and rho keep their meaning; the distance of two tracklets
+        is the mean over their images, of long ones over k1 // 2 means of images near in time
+        (`tracklet_distance`). min_samples counts images, so a tracklet of that many is a cluster
+        of its own where nothing else is near. Tracks of one image each change nothing.
+
+        Args:
+            tracks: (N,) whole numbers, unique over cameras; -1 = in no track.
+            times: (N,) moments of the images, any unit that separates them (frame numbers, say;
+                equal times are the same moment), NaN = unknown. Two tracks that one camera sees
+                at the same time get different labels; the weakest links give way.
+            cameras: (N,) whole numbers; None: one camera.
+
+        Raises:
+            TypeError, ValueError: features (`unit_rows`) or tracks (`check_tracks`) that can not
+                be used; the sentence says why.
+        """
         seconds: dict[str, float] = {}
         start = time.perf_counter()
 
@@ -94,9 +138,20 @@ class PseudoLabeler:
             start = now
 
         x = unit_rows(features)
+        given: Tracks | None = None
+        if not (tracks is None and times is None and cameras is None):
+            given = check_tracks(len(x), tracks, times, cameras)
         done("check")
         if len(x) == 0:
-            return PseudoLabels(np.empty(0, np.int64), self.eps or 0.0, 0, 0, 0, seconds)
+            none = None if given is None else np.empty(0, np.int64)
+            return PseudoLabels(np.empty(0, np.int64), self.eps or 0.0, 0, 0, 0, seconds, none)
+        limit: Limit | None = Limit(len(x), self.eps, self.rho, self.zero_rule)
+        tracklets = None
+        if given is not None:
+            tracklets = split_tracks(x, given)
+            x, owner = tracklet_rows(x, tracklets, given.time, max(1, self.k1 // 2))
+            limit = None  # a mean needs the pairs beyond eps as well
+            done("tracks")
         neighbours = nearest_neighbours(x, self.k1, method=self.knn)
         done("knn")
         crowded = 0
@@ -108,7 +163,7 @@ class PseudoLabeler:
             self.k1,
             self.k2,
             published_weights=self.zero_rule == "peers",
-            limit=Limit(len(x), self.eps, self.rho, self.zero_rule),
+            limit=limit,
         )
         done("jaccard")
         if self.eps is None:
@@ -116,8 +171,14 @@ class PseudoLabeler:
         else:
             eps = check_eps(self.eps)
         done("eps")
-        labels = dbscan(distance, eps, self.min_samples)
+        if given is None:
+            labels = dbscan(distance, eps, self.min_samples)
+        else:
+            runs = tracklet_runs(given, tracklets) if given.timed else None
+            distance = tracklet_distance(distance, owner)
+            labels = dbscan(distance, eps, self.min_samples, np.bincount(tracklets), runs)
+            labels = labels[tracklets]
         done("dbscan")
         clusters = int(labels.max()) + 1
         outliers = int((labels < 0).sum())
-        return PseudoLabels(labels, float(eps), clusters, outliers, crowded, seconds)
+        return PseudoLabels(labels, float(eps), clusters, outliers, crowded, seconds, tracklets)
