@@ -56,8 +56,8 @@ def test_cameras_and_tracks_are_counted_by_name():
     assert found.summary().splitlines() == [
         "shop: 5 crops, 3 cameras, 2 tracks (of 3 crops), times of 2 crops",
         "  camera a: 3 crops, 1 track",
-        "  camera b: 1 crops, 1 track",
-        "  no known camera, counted as one: 1 crops, 0 tracks",
+        "  camera b: 1 crop, 1 track",
+        "  no known camera, counted as one: 1 crop, 0 tracks",
     ]
 
 

@@ -186,7 +186,7 @@ def test_names_that_do_not_follow_the_pattern_are_said(shop):
     found = list_folder(folder, "{camera}/{frame}.jpg")
     assert [crop.camera for crop in found.crops] == ["a", "", ""]
     assert found.notes == (
-        "2 crops are not named as GCL.DATA.PATTERN {camera}/{frame}.jpg says, the first a/x.jpg",
+        "not named as GCL.DATA.PATTERN {camera}/{frame}.jpg says: 2 crops, the first a/x.jpg",
     )
     with pytest.raises(ConfigError, match="none of the 3 crops, the first a/1.jpg, is named so"):
         list_folder(folder, "{camera}/{track}/{frame}.jpg")

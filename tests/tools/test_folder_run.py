@@ -120,7 +120,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     }
     end, printed = command("--resume", GCL__JOINT__EPOCHS=2, TEST__EVAL_PERIOD=1, **test)
     assert end is None, end
-    assert "1 crops have come since the run began, the first gate1/tr7.jpg" in printed
+    assert "since the run began 1 crop came, the first gate1/tr7.jpg" in printed
     assert FakeEstimator.log.count(("load", None)) == 1  # its structures are there
     assert read_list(str(crops), str(out)) == listed
     assert len(runs.load(out / "model_final.pth")["bank"]["labels"]) == 64
@@ -248,11 +248,11 @@ def test_a_run_goes_on_with_its_crops_alone():
     later = CropList("shop", (Crop("0", "a"), *before.crops), (), ())
     goes_on = resumed(later, before, "out")
     assert goes_on.crops == before.crops and goes_on.skipped == before.skipped
-    assert "1 crops have come since the run began, the first 0" in goes_on.notes[0]
+    assert "since the run began 1 crop came, the first 0" in goes_on.notes[0]
     with pytest.raises(ConfigError, match="1 of the 2 crops of the run in out are gone from shop"):
         resumed(CropList("shop", before.crops[:1]), before, "out")
     other = CropList("shop", (Crop("1", "a"), Crop("2", "b")))
-    with pytest.raises(ConfigError, match="1 crops .*, the first 2, have another camera"):
+    with pytest.raises(ConfigError, match="1 crop of .*, the first 2, with another camera"):
         resumed(other, before, "out")
 
 

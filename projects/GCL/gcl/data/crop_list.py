@@ -85,15 +85,18 @@ class CropList:
         images, cameras, tracks = self.numbers
         tracked = sum(1 for crop in self.crops if crop.track)
         timed = sum(1 for crop in self.crops if crop.time is not None)
+        what = [count_of(images, "crop"), count_of(cameras, "camera"), count_of(tracks, "track")]
         lines = [
-            f"{self.folder}: {images} crops, {_count(cameras, 'camera')},"
-            f" {_count(tracks, 'track')} (of {tracked} crops), times of {timed} crops"
+            f"{self.folder}: {', '.join(what)} (of {count_of(tracked, 'crop')}),"
+            f" times of {count_of(timed, 'crop')}"
         ]
         sizes = Counter(crop.camera for crop in self.crops)
         of_camera = Counter(camera for camera, _ in self.tracks)
         for name in self.cameras[:SHOWN] if self.cameras != [""] else ():
             what = f"camera {name}" if name else "no known camera, counted as one"
-            lines.append(f"  {what}: {sizes[name]} crops, {_count(of_camera[name], 'track')}")
+            lines.append(
+                f"  {what}: {count_of(sizes[name], 'crop')}, {count_of(of_camera[name], 'track')}"
+            )
         if cameras > SHOWN:
             lines.append(f"  and {cameras - SHOWN} more cameras")
         lines += [f"  {note}" for note in self.notes]
@@ -102,7 +105,7 @@ class CropList:
             reasons.setdefault(re.sub(r"\d+", "#", reason), []).append((name, reason))
         if reasons:
             where = f", all in {listed}" if listed else ""
-            lines.append(f"left out: {_count(len(self.skipped), 'file')}{where}")
+            lines.append(f"left out: {count_of(len(self.skipped), 'file')}{where}")
         for files in list(reasons.values())[:SHOWN]:
             name, reason = min(files)
             lines.append(f"  {len(files)}, the first {name}: {reason}")
@@ -111,7 +114,8 @@ class CropList:
         return "\n".join(lines)
 
 
-def _count(number: int, thing: str) -> str:
+def count_of(number: int, thing: str) -> str:
+    """ "1 crop", "2 crops"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 

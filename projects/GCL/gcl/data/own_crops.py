@@ -20,7 +20,7 @@ from gcl.name_pattern import NamePattern
 from gcl.photographs import SUFFIXES
 from gcl.structure.crop_keys import files_below
 
-from .crop_list import CROPS, Crop, CropList, Skipped, read_list, read_table
+from .crop_list import CROPS, Crop, CropList, Skipped, count_of, read_list, read_table
 
 FIELDS = {"camera": r"[^/]+", "track": r"[^/]+", "frame": r"\d+", "time": r"\d+(?:\.\d+)?"}
 """Of GCL.DATA.PATTERN; frame is a time, too."""
@@ -153,8 +153,8 @@ def _by_pattern(
         )
     if strangers:
         notes.append(
-            f"{len(strangers)} crops are not named as GCL.DATA.PATTERN {pattern} says, the first"
-            f" {min(strangers)}"
+            f"not named as GCL.DATA.PATTERN {pattern} says: {count_of(len(strangers), 'crop')}, the"
+            f" first {min(strangers)}"
         )
     return found
 

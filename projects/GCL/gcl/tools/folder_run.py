@@ -21,6 +21,7 @@ from gcl.data.crop_list import (
     CropList,
     Numbers,
     Skipped,
+    count_of,
     read_list,
     write_list,
 )
@@ -164,17 +165,17 @@ def resumed(now: CropList, before: CropList, output: str) -> CropList:
     others = [crop.name for crop in before.crops if crop != found[crop.name]]
     if others:
         raise ConfigError(
-            f"--resume: {len(others)} crops of the run in {output}, the first {others[0]}, have"
-            " another camera, track or time now: give the GCL.DATA.PATTERN and the table of before,"
-            " or start anew without --resume."
+            f"--resume: {count_of(len(others), 'crop')} of the run in {output}, the first"
+            f" {others[0]}, with another camera, track or time now: give the GCL.DATA.PATTERN and"
+            " the table of before, or start anew without --resume."
         )
     known = {crop.name for crop in before.crops} | {name for name, _ in before.skipped}
     new = sorted(found.keys() - known)
     if not new:
         return before
     note = (
-        f"--resume: {len(new)} crops have come since the run began, the first {new[0]}; it goes on"
-        " without them. To train on them start anew, without --resume."
+        f"--resume: since the run began {count_of(len(new), 'crop')} came, the first {new[0]}; it"
+        " goes on without. To train on what came, start anew without --resume."
     )
     return CropList(before.folder, before.crops, before.skipped, (*now.notes, note))
 
