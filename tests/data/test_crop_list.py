@@ -52,7 +52,7 @@ def test_cameras_and_tracks_are_counted_by_name():
     found = CropList("shop", crops)
     assert found.cameras == ["a", "b", ""]
     assert found.tracks == [("a", "t1"), ("b", "t1")]
-    assert found.numbers == Numbers(5, 3, 2)
+    assert found.numbers == Numbers(5, 3, 4)  # two crops are alone
     assert found.summary().splitlines() == [
         "shop: 5 crops, 3 cameras, 2 tracks (of 3 crops), times of 2 crops",
         "  camera a: 3 crops, 1 track",

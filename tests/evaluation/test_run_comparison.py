@@ -62,7 +62,7 @@ def test_several_runs_of_a_name_are_their_mean_and_sample_deviation(tmp_path):
 
 def test_curves_of_several_runs_have_one_entry_in_the_legend(runs, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(module.Figure, "savefig", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(module.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     curves({"one": runs["run"], "two": runs["run"] * 3}, "nowhere.png")
     axes = drawn[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]
@@ -101,3 +101,10 @@ def test_a_folder_without_an_evaluation_gets_a_sentence(tmp_path):
         table({"nothing": [str(tmp_path)]})
     with pytest.raises(RunError, match="holds no evaluation"):
         table({"begun": [write(tmp_path, "metrics.json", {"iteration": 3, "total_loss": 1.0})]})
+
+
+@pytest.mark.parametrize("text", ['{"mAP": 1', '{"mAP": 1}\n3', '{"mAP": "high"}', "\x00"])
+def test_a_damaged_line_gets_a_sentence(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(RunError, match="metrics.json is damaged"):
+        table({"torn": [str(tmp_path)]})

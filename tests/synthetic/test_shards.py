@@ -119,6 +119,18 @@ def test_none_at_all(tmp_path):
     assert write(tmp_path, 0) == [] == os.listdir(tmp_path)
 
 
+def test_arrays_that_do_not_go_together_are_a_broken_file(tmp_path):
+    """No rows; objects, which code could be in; another shape than the first file."""
+    good, other = np.zeros(2), np.zeros((2, 1))
+    paths = [str(tmp_path / f"{name}.npz") for name in ("good", "point", "objects", "other")]
+    for path, array in zip(paths, (good, np.zeros(()), good.astype(object), other), strict=True):
+        np.savez(path, **dict.fromkeys(Drawn._fields, array))
+    assert len(read_shards(Drawn, paths[:1])[0]) == 2
+    for path in paths[1:]:
+        with pytest.raises(OSError, match=f"^{re.escape(path)} is broken .*remove it"):
+            read_shards(Drawn, [paths[0], path])
+
+
 @pytest.mark.parametrize("kind", ["empty", "text", "cut", "foreign"])
 def test_a_broken_file_is_named_with_the_remedy(tmp_path, kind):
     path = tmp_path / "a.npz"

@@ -66,3 +66,36 @@ def test_weights_are_there_before_anything_is_done(tmp_path, monkeypatch):
         read_config("", ["MODEL.WEIGHTS", "packaged"])
     packaged.write_bytes(b"")
     assert read_config("", ["MODEL.WEIGHTS", "packaged"]).MODEL.WEIGHTS == "packaged"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("GCL.GENERATOR.BETAS", "None", "is None: give a value such as"),
+        ("GCL.PHASES", "(1,)", "has 1 in it: give a value such as"),
+        ("INPUT.SIZE_TRAIN", "('a', 'b')", "has 'a' in it"),
+        ("INPUT.SIZE_TRAIN", "(64,)", "give 2 values such as"),
+        ("SEED", "(" * 300, "KEY VALUE pairs"),
+        ("SEED", "{[]: 1}", "KEY VALUE pairs"),
+        ("SEED.X", "1", "KEY VALUE pairs"),
+    ],
+)
+def test_a_value_that_is_none_is_a_sentence(key, value, said):
+    with pytest.raises(ConfigError) as error:
+        read_config("", [key, value])
+    assert said in str(error.value) and "\n" not in str(error.value)
+    assert key in str(error.value) or said == "KEY VALUE pairs"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "- 1", "SEED: [", "_BASE_: 3", "_BASE_: own.yml", "MODEL: 3", "a: b: c", "SEED: \x00",
+     "SEED: !!python/object/apply:os.mkdir [canary]"],
+)  # fmt: skip
+def test_a_file_that_is_none_is_a_sentence(folder, text):
+    """One is based on itself."""
+    (folder / "own.yml").write_text(text)
+    with pytest.raises(ConfigError, match="own.yml") as error:
+        read_config("own.yml", [])
+    assert "\n" not in str(error.value)
+    assert [path.name for path in folder.iterdir()] == ["own.yml"]

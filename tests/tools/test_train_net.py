@@ -213,6 +213,12 @@ def test_a_checkpoint_of_another_data_set_is_not_resumed(trained, data, tmp_path
     assert "(32, 128)" in said and "(31, 128)" in said and "DATASETS.NAMES" in said
 
 
+def test_what_the_toolbox_can_not_build(data, tmp_path):
+    said = ended(tmp_path, data, MODEL__HEADS__NAME="NoSuchHead")
+    assert said.startswith("ConfigError: No training can be built") and "NoSuchHead" in said
+    assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
 def test_clusters_that_never_come(data, tmp_path):
     said = ended(tmp_path, data, GCL__LABELS__MIN_SAMPLES=33)
     assert said.startswith("NoClusterError: ") and "GCL.LABELS.EPS" in said

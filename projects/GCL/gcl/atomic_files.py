@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
@@ -32,6 +33,12 @@ def atomic(path: str) -> Iterator[BinaryIO]:
         if os.path.exists(part):
             os.remove(part)
         raise
+
+
+def write_json(path: str, value: object, **options: object) -> None:
+    """A file of ``json.dump(value, file, **options)``, all or nothing."""
+    with atomic(path) as file:
+        file.write(json.dumps(value, **options).encode())
 
 
 def remove_leftovers(folder: str, age: float = 3600) -> int:

@@ -45,7 +45,8 @@ class Skipped(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """Of crops, their cameras, and the tracks that are known."""
+    """Of crops, their cameras and tracks. A crop without a track counts as one of its own, where
+    others have one; where none has, there are 0."""
 
     images: int
     cameras: int
@@ -74,7 +75,9 @@ class CropList:
 
     @property
     def numbers(self) -> Numbers:
-        return Numbers(len(self.crops), len(self.cameras), len(self.tracks))
+        alone = sum(1 for crop in self.crops if not crop.track)
+        tracks = len(self.tracks) + alone if alone < len(self.crops) else 0
+        return Numbers(len(self.crops), len(self.cameras), tracks)
 
     def summary(self, listed: str = "") -> str:
         """What was understood, in lines.
@@ -82,21 +85,20 @@ class CropList:
         Args:
             listed: file in which the skipped files are, if there is one.
         """
-        images, cameras, tracks = self.numbers
+        images, cameras, tracks = len(self.crops), len(self.cameras), len(self.tracks)
         tracked = sum(1 for crop in self.crops if crop.track)
         timed = sum(1 for crop in self.crops if crop.time is not None)
-        what = [count_of(images, "crop"), count_of(cameras, "camera"), count_of(tracks, "track")]
+        sizes = [count_of(images, "crop"), count_of(cameras, "camera"), count_of(tracks, "track")]
         lines = [
-            f"{self.folder}: {', '.join(what)} (of {count_of(tracked, 'crop')}),"
+            f"{self.folder}: {', '.join(sizes)} (of {count_of(tracked, 'crop')}),"
             f" times of {count_of(timed, 'crop')}"
         ]
-        sizes = Counter(crop.camera for crop in self.crops)
-        of_camera = Counter(camera for camera, _ in self.tracks)
+        of_cameras = Counter(crop.camera for crop in self.crops)
+        tracks_of = Counter(camera for camera, _ in self.tracks)
         for name in self.cameras[:SHOWN] if self.cameras != [""] else ():
             what = f"camera {name}" if name else "no known camera, counted as one"
-            lines.append(
-                f"  {what}: {count_of(sizes[name], 'crop')}, {count_of(of_camera[name], 'track')}"
-            )
+            of_it = f"{count_of(of_cameras[name], 'crop')}, {count_of(tracks_of[name], 'track')}"
+            lines.append(f"  {what}: {of_it}")
         if cameras > SHOWN:
             lines.append(f"  and {cameras - SHOWN} more cameras")
         lines += [f"  {note}" for note in self.notes]

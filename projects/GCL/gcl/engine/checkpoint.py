@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+from collections.abc import Callable
 
 import torch
 from fastreid.engine import hooks
@@ -15,6 +17,9 @@ from gcl.modeling.encoder_weights import read_weights, weights_file
 
 from .initial_weights import initial_state
 
+_OPTIONAL = {"grad_scaler", "best_metric"}
+"""Parts that a checkpoint may lack: of another precision, of an earlier version."""
+
 
 class AtomicCheckpointer(Checkpointer):
     """The toolbox's checkpointer, writing beside the target and renaming: a file is whole or not
@@ -25,7 +30,25 @@ class AtomicCheckpointer(Checkpointer):
     names of weights (E_str's): one of another configuration is not mixed with this run's.
     """
 
-    def load(self, path: str, checkpointables: list[str] | None = None) -> object:
+    def get_checkpoint_file(self) -> str:
+        """The checkpoint to go on from.
+
+        Raises:
+            ConfigError: the folder's ``last_checkpoint`` names no file of it.
+        """
+        try:
+            path = super().get_checkpoint_file()
+        except UnicodeDecodeError:
+            path = ""
+        if not os.path.isfile(path):
+            raise ConfigError(
+                f"{os.path.join(self.save_dir, 'last_checkpoint')} names no checkpoint that is"
+                " there: write the name of one into it, such as model_0000.pth, or start anew"
+                " without --resume."
+            )
+        return path
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
         """As the toolbox does; with ``checkpointables`` [] (MODEL.WEIGHTS) another view generator
         is left out.
 
@@ -33,8 +56,23 @@ class AtomicCheckpointer(Checkpointer):
             ConfigError: a run is resumed with another view generator, or the file can not be read,
                 or is no weights of the model.
         """
-        self._resumes = checkpointables is None
-        return super().load(weights_file(path), checkpointables)
+        self._resumes, path = checkpointables is None, weights_file(path)
+        try:
+            rest = super().load(path, checkpointables)
+        except ConfigError as error:
+            raise ConfigError(str(error) if path in str(error) else f"{path}: {error}") from error
+        except Exception as error:  # whatever a damaged file, or another tool's, leads to
+            if self._resumes:
+                remedy = "resume with its configuration, or start anew without --resume"
+            else:
+                remedy = "give a file of weights that is whole"
+            raise ConfigError(
+                f"{path} can not be loaded ({_reason(error)}), it is damaged or of another model:"
+                f" {remedy}."
+            ) from error
+        if self._resumes and path and not isinstance(rest.get("epoch"), int):
+            raise _part_missing(path, "epoch")
+        return rest
 
     def _load_file(self, path: str) -> dict:
         try:
@@ -42,12 +80,20 @@ class AtomicCheckpointer(Checkpointer):
                 checkpoint = read_weights(path)[0]
             else:
                 checkpoint = super()._load_file(path)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ConfigError(f"{path} can not be read: {reason}") from error
-        if self._resumes:
-            return checkpoint
-        return {"model": initial_state(checkpoint, self.model.state_dict(), path)}
+        except ConfigError:
+            raise
+        except pickle.UnpicklingError as error:  # a sentence already
+            raise ConfigError(f"{path} can not be read: {_one_line(error)}") from error
+        except Exception as error:  # a damaged file can raise nearly anything
+            raise ConfigError(f"{path} can not be read: {_reason(error)}") from error
+        if not isinstance(checkpoint, dict):
+            raise ConfigError(f"{path} holds a {type(checkpoint).__name__}, no checkpoint.")
+        if not self._resumes:
+            return {"model": initial_state(checkpoint, self.model.state_dict(), path)}
+        for part in ("model", *(self.checkpointables.keys() - _OPTIONAL)):
+            if part not in checkpoint:
+                raise _part_missing(path, part)
+        return checkpoint
 
     def _load_model(self, checkpoint: dict):
         ours, theirs = _generator(self.model.state_dict()), _generator(checkpoint["model"])
@@ -71,6 +117,9 @@ class AtomicCheckpointer(Checkpointer):
 
         Args:
             last: a run is resumed from it, and from no earlier one.
+
+        Raises:
+            OSError: it can not be written; what was there before is as it was.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -167,9 +216,36 @@ def _generator(state: dict) -> dict[str, tuple[int, ...]]:
     return {name: (*v.shape,) for name, v in state.items() if name.startswith("generator.")}
 
 
-def _replace(path: str, write) -> None:
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, for a sentence; torch's can be long."""
+    return f"{type(error).__name__}: {_one_line(error)[:200]}".removesuffix(": ")
+
+
+def _part_missing(path: str, part: str) -> ConfigError:
+    return ConfigError(
+        f"{path} has no {part!r}, without which no run goes on: start from its weights by"
+        " MODEL.WEIGHTS instead, without --resume."
+    )
+
+
+def _replace(path: str, write: Callable[[str], object]) -> None:
     temporary = f"{path}.tmp"
-    write(temporary)
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        # half a file would fill the disk on which there was no room for a whole one
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+        if isinstance(error, RuntimeError | OSError):  # torch's writer knows but RuntimeError
+            raise OSError(
+                f"{path} can not be written ({_reason(error)}): make room on the disk, then go on"
+                " by --resume."
+            ) from error
+        raise

@@ -11,7 +11,7 @@ import math
 from gcl.config import ConfigError
 
 LEAST = 64
-"""Images: a neighbourhood of k-reciprocal neighbours is a tenth of them then."""
+"""Images: at fewer the smallest neighbourhood, 6, is a large part of all of them."""
 PASSES = 16
 """Epochs with contrast: each makes its pseudo labels anew."""
 A_TRACK = 16
@@ -42,7 +42,7 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
     Args:
         images: N.
         cameras: 1 where nobody knows any.
-        tracks: 0 where nobody knows any.
+        tracks: 0 where nobody knows any; else an image without one counts as one.
 
     Raises:
         ConfigError: there are fewer images than anything can be learnt from.

@@ -17,6 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 from torchvision.utils import save_image
 
+from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.pseudo_labels import PseudoLabeler
@@ -266,11 +267,13 @@ class SheetHook(HookBase):
         usable = trainer.train_set.usable
         folder = os.path.join(trainer.cfg.OUTPUT_DIR, "views")
         os.makedirs(folder, exist_ok=True)
+        remove_leftovers(folder)
         for name, sheet in (
             ("views", triplet_sheet(trainer.gcl, dataset, spread(usable, 16))),
             ("turntable", turntable_sheet(trainer.gcl, dataset, spread(usable, 4))),
         ):
-            save_image(sheet, os.path.join(folder, f"{name}_{trainer.epoch:04d}.png"))
+            with atomic(os.path.join(folder, f"{name}_{trainer.epoch:04d}.png")) as file:
+                save_image(sheet, file, format="png")
             trainer.storage.put_image(name, sheet)
 
 

@@ -17,6 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from tabulate import tabulate
 
+from gcl.atomic_files import atomic
+
 MEASURES = ("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP")
 
 PANELS = (
@@ -36,19 +38,34 @@ def read_metrics(folder: str) -> list[dict[str, float]]:
     """Lines of the run's ``metrics.json``; where that has no evaluation, of ``evaluation.json``.
 
     Raises:
-        RunError: the folder has no evaluation in either.
+        RunError: the folder has no evaluation in either, or one is damaged.
     """
     for name in ("metrics.json", "evaluation.json"):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            with open(path) as file:
-                lines = [json.loads(line) for line in file]
+            try:
+                with open(path) as file:
+                    lines = [_numbers(json.loads(line)) for line in file]
+            except Exception as error:  # of any text
+                raise RunError(
+                    f"{path} is damaged ({type(error).__name__}: {error}): take the line out of it,"
+                    " or let the run come to its end anew."
+                ) from error
             if any("mAP" in line for line in lines):
                 return lines
     raise RunError(
         f"{folder} holds no evaluation (metrics.json of a training or evaluation.json of an"
         " --eval-only): let the run come to its end first."
     )
+
+
+def _numbers(line: dict) -> dict:
+    """Raises ValueError for what is no line of measures."""
+    read = {*MEASURES, "iteration", *(key for key, _ in PANELS)}
+    for key in read & line.keys():
+        if not isinstance(line[key], int | float):
+            raise ValueError(f"{key} is {line[key]!r}, no number")
+    return line
 
 
 def table(runs: Mapping[str, Sequence[str]]) -> str:
@@ -104,7 +121,8 @@ def curves(runs: Mapping[str, Sequence[str]], path: str) -> None:
         axes.set(title=title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.legend(fontsize=8)
-    figure.savefig(path)
+    with atomic(path) as file:
+        figure.savefig(file, format="png")
 
 
 def last_sheets(folder: str, out: str) -> list[str]:
@@ -116,8 +134,9 @@ def last_sheets(folder: str, out: str) -> list[str]:
     for kind in ("views", "turntable"):
         sheets = [name for name in names if name.startswith(f"{kind}_")]
         if sheets:
-            with Image.open(os.path.join(views, sheets[-1])) as sheet:
-                sheet.quantize().save(os.path.join(out, f"{kind}.png"), optimize=True)
+            target = os.path.join(out, f"{kind}.png")
+            with Image.open(os.path.join(views, sheets[-1])) as sheet, atomic(target) as file:
+                sheet.quantize().save(file, "PNG", optimize=True)
             copies.append(f"{kind}.png")
     return copies
 

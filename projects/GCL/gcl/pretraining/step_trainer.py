@@ -72,13 +72,7 @@ class StepTrainer(TrainerBase):
         """
         if not self.checkpointer.has_checkpoint():
             return
-        try:
-            state = self.checkpointer.resume_or_load("", resume=True)
-        except ValueError as error:  # the optimizer's parameters are others
-            raise ConfigError(
-                f"the checkpoint in {self.checkpointer.save_dir} is of another model ({error}):"
-                " resume with its configuration, or start anew without --resume."
-            ) from error
+        state = self.checkpointer.resume_or_load("", resume=True)
         self.start_epoch = state["epoch"] + 1
         done, steps = self.schedule.last_epoch, self.schedule.total_steps
         if steps != self.max_iter or done != self.start_epoch * self.period:

@@ -7,7 +7,6 @@ that draws the items with given numbers. Kinds of different prefixes can share a
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gcl.atomic_files import atomic, remove_leftovers
+from gcl.structure.array_files import read_npz
 
 from .figure import Tailor
 from .plan import VERSION
@@ -77,14 +77,26 @@ def read_shards(kind: type[Arrays], paths: Sequence[str]) -> Arrays:
     Raises:
         OSError: a file is broken; the message names it and the remedy.
     """
-    shards = []
+    shards: list[Arrays] = []
     for path in paths:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                shards.append(kind(*(arrays[name] for name in kind._fields)))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise OSError(f"{path} is broken ({error}): remove it, it is drawn anew.") from error
+            arrays = read_npz(path)
+            shard = kind(*(arrays[name] for name in kind._fields))
+            _check(shard, shards[0] if shards else shard)
+        except Exception as error:  # a damaged archive can raise nearly anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise OSError(f"{path} is broken ({reason}): remove it, it is drawn anew.") from error
+        shards.append(shard)
     return _joined(kind, shards)
+
+
+def _check(shard: Arrays, first: Arrays) -> None:
+    """Raises ValueError where a file's arrays go with each other's, or with another's, not."""
+    if len({len(array) for array in shard}) != 1:
+        raise ValueError("its arrays are of different lengths")
+    for array, other in zip(shard, first, strict=True):
+        if (array.dtype, array.shape[1:]) != (other.dtype, other.shape[1:]):
+            raise ValueError(f"{array.dtype} {array.shape} beside {other.dtype} {other.shape}")
 
 
 def _write_shard(path: str, draw: Draw, seed: int, numbers: range) -> int:

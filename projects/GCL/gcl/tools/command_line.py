@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
 from fastreid.config import CfgNode, get_cfg
 
 from gcl.config import ConfigError, add_gcl_config
 from gcl.modeling.encoder_weights import weights_file
 
 PACKAGE = Path(__file__).parents[1]
+
+OF_FIXED_LENGTH = {
+    *("INPUT.SIZE_TRAIN", "INPUT.SIZE_TEST", "GCL.GENERATOR.SIZE", "GCL.GENERATOR.BETAS"),
+    *("MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"),
+}
+"""Keys whose lists have as many items as their defaults; those of others can be of any length."""
 
 LOST = (
     "Another process of the job has ended: its own last words say why, or it was killed (where"
@@ -67,14 +72,40 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
     Raises:
         ConfigError: as :func:`read_config` does.
     """
+    before = cfg.clone()
     try:
         if path:
             cfg.merge_from_file(path)
         cfg.merge_from_list(list(pairs))
-    except (KeyError, AssertionError, ValueError, OSError, yaml.YAMLError) as error:
+        _check_values(cfg, before)
+    except ConfigError:
+        raise
+    except Exception as error:  # a damaged file, or any text as a value, can raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"{error} (--config-file {path}, or the KEY VALUE pairs behind it)"
+            f"{reason} (--config-file {path}, or the KEY VALUE pairs behind it)"
         ) from error
+
+
+def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:
+    """Raises ConfigError for what the toolbox lets pass: None in the place of a value, a list whose
+    items are no numbers, or no words, where they were, and one that is too long or too short."""
+    for key, value in cfg.items():
+        name, old = f"{start}{key}", before.get(key)
+        if isinstance(value, CfgNode) and isinstance(old, CfgNode):
+            _check_values(value, old, f"{name}.")
+        elif value is None and old is not None:
+            raise ConfigError(f"{name} is None: give a value such as {old!r}.")
+        elif isinstance(value, list | tuple) and isinstance(old, list | tuple):
+            if name in OF_FIXED_LENGTH and len(value) != len(old):
+                raise ConfigError(f"{name} is {value!r}: give {len(old)} values such as {old!r}.")
+            for kind in ((int, float), str):
+                if old and all(isinstance(item, kind) for item in old):
+                    strangers = [item for item in value if not isinstance(item, kind)]
+                    if strangers:
+                        raise ConfigError(
+                            f"{name} has {strangers[0]!r} in it: give a value such as {old!r}."
+                        )
 
 
 def given_keys(path: str, pairs: Sequence[str]) -> set[str]:

@@ -12,11 +12,11 @@ figures are printed and written to OUT/structure.json, and pictures to OUT/sheet
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 
 from gcl import ConfigError
+from gcl.atomic_files import atomic, write_json
 from gcl.evaluation.labelled_crops import labelled_crops
 from gcl.evaluation.structure_sheet import structure_sheet
 from gcl.evaluation.structures import figures, measure, report
@@ -62,10 +62,10 @@ def run(args: argparse.Namespace) -> None:
     }
     print(report(found))
     os.makedirs(args.out, exist_ok=True)
-    with open(os.path.join(args.out, "structure.json"), "w") as file:
-        json.dump(found, file, indent=1)
+    write_json(os.path.join(args.out, "structure.json"), found, indent=1)
     picture = os.path.join(args.out, "sheet.png")
-    structure_sheet(estimator, crops, measured).save(picture)
+    with atomic(picture) as file:
+        structure_sheet(estimator, crops, measured).save(file, "PNG")
     print(f"look at {picture}")
 
 

@@ -14,11 +14,11 @@ turn; pictures to OUT/sheet_<data set>_<split>.png.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 
 from gcl import ConfigError, check_gcl_config, compat
+from gcl.atomic_files import atomic, write_json
 from gcl.evaluation.configured_pairs import open_sets
 from gcl.evaluation.trained_model import load_generator
 from gcl.evaluation.view_encoders import STAGES, ImageNetEncoder, ModelEncoder
@@ -99,10 +99,10 @@ def run(args: argparse.Namespace) -> None:
         found["sets"][name] = figures(pairs, measured)
         print(f"\n{name}: {report(found['sets'][name])}")
         picture = os.path.join(args.out, f"sheet_{name.replace(' ', '_')}.png")
-        view_sheet(pairs, pictures, list(draw)).save(picture)
+        with atomic(picture) as file:
+            view_sheet(pairs, pictures, list(draw)).save(file, "PNG")
         print(f"look at {picture}")
-    with open(os.path.join(args.out, "views.json"), "w") as file:
-        json.dump(found, file, indent=1)
+    write_json(os.path.join(args.out, "views.json"), found, indent=1)
 
 
 def main() -> None:

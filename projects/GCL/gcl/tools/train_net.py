@@ -9,7 +9,7 @@ of crops (projects/GCL/configs/folder.yml) and what follows from it, and stops.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import sys
 
@@ -19,6 +19,7 @@ from fastreid.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
+from gcl.atomic_files import write_json
 from gcl.data.crop_list import Numbers
 from gcl.engine import trainer_of
 from gcl.engine.divergence import DivergedError
@@ -32,6 +33,8 @@ from .command_line import LOST, find_config, given_keys, read_config, sentence
 from .folder_run import estimate, follow_folder, own_keys, prepares, reads_folder, understand
 from .open_encoder import load_encoder
 from .user_modules import add_import_argument, import_modules
+
+logger = logging.getLogger("gcl")  # also where this file is __main__
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
@@ -65,15 +68,36 @@ def run(args):
         results, problems = test_all(trainer_of(cfg), cfg, load_encoder(cfg))
         results = as_toolbox(results)
         if comm.is_main_process():
-            with open(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), "w") as file:
-                json.dump(results, file, default=float)
+            write_json(os.path.join(cfg.OUTPUT_DIR, "evaluation.json"), results, default=float)
         if problems:
             reasons = (f"no result of {name}: {reason}" for name, reason in problems.items())
             raise ConfigError("; ".join(reasons))
         return results
-    trainer = trainer_of(cfg)(cfg)
+    trainer = build_trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
+
+
+def build_trainer(cfg):
+    """The trainer of a configuration.
+
+    Raises:
+        ConfigError: the toolbox or torch can not build it; the message is theirs, in one line.
+    """
+    try:
+        return trainer_of(cfg)(cfg)
+    except USER_ERRORS:
+        raise
+    except Exception as error:  # of a value that nobody has checked, it can be nearly anything
+        if compat.lost_process(error):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        logger.debug("What can not be built:", exc_info=True)
+        raise ConfigError(
+            f"No training can be built from these values ({reason}): change the one that this is"
+            " about, in --config-file or the KEY VALUE pairs; OUTPUT_DIR/log.txt says where it"
+            " was."
+        ) from error
 
 
 def run_process(args):

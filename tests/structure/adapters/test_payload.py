@@ -1,12 +1,9 @@
-"""A damaged file is one clear sentence or a right mesh: no crash, no other exception, no hang, and
-no more memory than a bound. GCL_FAULTS: how many of each kind, 60 by default."""
+"""Files that ask for more than a crop can have, or for other files, are refused."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -17,22 +14,6 @@ import torch
 
 from gcl.structure.adapters import PayloadError, read_payload
 from gcl.structure.adapters.meshes import read_mesh
-
-COUNT = os.environ.get("GCL_FAULTS", "60")
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="its bound needs Linux")
-def test_mutated_files_are_meshes_or_sentences(tmp_path):
-    program = Path(__file__).with_name("mutations.py")
-    result = subprocess.run(
-        [sys.executable, program, tmp_path, COUNT], capture_output=True, text=True, timeout=3600
-    )
-    # the last file that was read is the one at which a crash happened
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr[-3000:]}"
-    results = json.loads(result.stdout.splitlines()[0])
-    assert sum(results.values()) == 15 * int(COUNT)
-    refused = sum(n for name, n in results.items() if not name.endswith("mesh"))
-    assert refused > sum(results.values()) / 2  # they are damaged indeed
 
 
 def bomb(path: Path, name: str, compression: int = zipfile.ZIP_DEFLATED) -> None:
