@@ -202,9 +202,9 @@ class TrainingState:
         and pseudo labels would be other people's."""
         if state.get("images", self.images) != self.images:  # older ones have none
             raise ConfigError(
-                "the training images are not those of the checkpoint (files came, went, or have"
-                " other names or cameras): resume with the data set as it was, or start anew with"
-                " MODEL.WEIGHTS."
+                "the training images of DATASETS.NAMES are not those of the checkpoint (they have"
+                " other names, cameras or another order): resume with the data as it was, or start"
+                " anew with MODEL.WEIGHTS."
             )
         self.evaluated = state.get("evaluated", True)
         if not self.fixed_seed:  # SEED of the configuration wins

@@ -96,8 +96,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))
-        # loaded in this order: whether these are its images comes before what is known of each
-        use_atomic_checkpointer(self, training_state=self.state, bank=BankState(self.gcl.bank))
+        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
 
     @property
     def gcl(self) -> GCL:
