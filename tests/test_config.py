@@ -16,6 +16,7 @@ from gcl.config import (
     LOSSES,
     PHASES,
     PRETRAINING_LOSSES,
+    check_batches,
     check_pretraining_cfg,
     generator_size,
 )
@@ -70,6 +71,9 @@ CHOICES = {
 }
 
 
+CONTRAST_ALONE = ("GCL.PHASES", ("contrast",))
+
+
 @pytest.mark.parametrize(
     ("pairs", "named"),
     [
@@ -97,6 +101,22 @@ CHOICES = {
             ["GCL.JOINT.LEARNS", "GCL.PHASES", "GCL.GENERATOR.WEIGHTS"],
         ),
         *(((key, 0), [key, "0", "at least 1"]) for key in ONES),
+        (("GCL.LABELS.K1", 5, "GCL.LABELS.K2", 6), ["GCL.LABELS.K2 is 6", "GCL.LABELS.K1, 5"]),
+        (
+            ("DATALOADER.NUM_INSTANCE", 5),
+            ["DATALOADER.NUM_INSTANCE is 5", "4 images", "SOLVER.IMS_PER_BATCH"],
+        ),
+        (
+            ("GCL.CONTRAST.IMS_PER_BATCH", 8, "DATALOADER.NUM_INSTANCE", 16, *CONTRAST_ALONE),
+            ["DATALOADER.NUM_INSTANCE is 16", "8 images", "GCL.CONTRAST.IMS_PER_BATCH"],
+        ),
+        *(
+            ((key, 1), [f"{key} is 1", f"phase {phase}", "2 or more"])
+            for phase, key in (
+                ("joint", "SOLVER.IMS_PER_BATCH"),
+                ("contrast", "GCL.CONTRAST.IMS_PER_BATCH"),
+            )
+        ),
         (("MODEL.LOSSES.VIEW.TEMPERATURE", 0.0), ["MODEL.LOSSES.VIEW.TEMPERATURE", "above 0"]),
         (("GCL.MEMORY.ALPHA", 1.0), ["GCL.MEMORY.ALPHA", "1.0"]),
         (("GCL.MEMORY.ALPHA", -0.1), ["GCL.MEMORY.ALPHA", "-0.1"]),
@@ -144,6 +164,20 @@ def test_a_value_that_can_not_work_is_named(good_cfg, pairs, named):
         assert word in message
     assert message.endswith(".")
     assert "\n" not in message  # one sentence
+
+
+def test_batches_of_phases_that_are_not_asked_for_do_not_matter(good_cfg):
+    """Nor does one image matter to the generator phase, in which no batch norm learns."""
+    check_gcl_config(good_cfg(*CONTRAST_ALONE, "SOLVER.IMS_PER_BATCH", 1))
+    ones = ("GCL.GENERATOR.IMS_PER_BATCH", 1, "GCL.CONTRAST.IMS_PER_BATCH", 1)
+    check_gcl_config(good_cfg("GCL.PHASES", ("generator",), "SOLVER.IMS_PER_BATCH", 1, *ones))
+
+
+def test_each_process_needs_two_images(good_cfg):
+    cfg = good_cfg("SOLVER.IMS_PER_BATCH", 8, "GCL.CONTRAST.IMS_PER_BATCH", 4)
+    check_batches(cfg, 2)
+    with pytest.raises(ConfigError, match=r"GCL.CONTRAST.IMS_PER_BATCH is 4, one .* set it to 8"):
+        check_batches(cfg, 4)
 
 
 def test_a_gpu_that_is_not_there(good_cfg, monkeypatch):

@@ -15,7 +15,7 @@ from fastreid.config import CfgNode
 
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = sorted(path.stem for path in (REPOSITORY / "tools").glob("*.py"))
-COMMANDS = [*(f"gcl.tools.{name}" for name in TOOLS), "gcl.synthetic"]
+COMMANDS = [*(f"gcl.tools.{name}" for name in TOOLS), "gcl.synthetic", "gcl.synthetic.draw_people"]
 CONFIGS = {
     path.relative_to(REPOSITORY).as_posix(): path
     for folder in ("configs", "projects/GCL/configs")

@@ -140,6 +140,15 @@ def test_the_same_view_generator_and_none_are_loaded_as_ever(tmp_path, resume):
         runs.assert_same(dict(model.state_dict()), wanted)
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_nothing_to_resume_is_a_warning(checkpointer, tmp_path, caplog, resume):
+    checkpointer.logger.propagate = True
+    checkpointer.resume_or_load("", resume=resume)
+    warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    expected = f"--resume: there is no checkpoint in OUTPUT_DIR {tmp_path}, the run begins anew."
+    assert warned == [expected] * resume
+
+
 # ---------------------------------------------------------------------- states
 def test_the_bank_comes_back():
     bank, other = MemoryBank(3, 0.2, 5), MemoryBank(3, 0.2, 5)

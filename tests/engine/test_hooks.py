@@ -14,6 +14,7 @@ from gcl.engine import hooks
 from gcl.engine.phases import Place
 from gcl.engine.readiness import Readiness
 from gcl.modeling import MemoryBank
+from gcl.pseudo_labels import PseudoLabels
 
 N = 24
 
@@ -151,6 +152,53 @@ def test_fewer_images_than_k1_is_a_warning_with_the_remedy(trainer, build, caplo
         build(GCL__LABELS__K1=k1).before_epoch()
     assert (f"Only {N} training images" in caplog.text) == warned
     assert (f"K1 {k1}: lower K1" in caplog.text) == warned
+
+
+def labelled(clusters, outliers, crowded=0):
+    """A stand-in for the labeler's result on N images."""
+    labels = np.concatenate([np.arange(N - outliers) % clusters, np.full(outliers, -1)])
+    return PseudoLabels(labels, 1e-5, clusters, outliers, crowded, {})
+
+
+def said(caplog, hook, results):
+    """Warnings of the epochs in which the labeler finds these results."""
+    results, eps = iter(results), hook.labeler.eps
+    hook.labeler = lambda features: next(results)
+    hook.labeler.eps = eps
+    found = []
+    for _ in range(3):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "gcl.engine.hooks"):
+            hook.before_epoch()
+        found.append([r.getMessage() for r in caplog.records])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("eps", "words"),
+    [
+        (0.0, ["GCL.LABELS.RHO (0.002)", "GCL.LABELS.EPS", "video"]),
+        (0.3, ["raise GCL.LABELS.EPS (0.3)"]),
+    ],
+)
+def test_mostly_outliers_is_a_warning_with_the_epochs_before(trainer, build, caplog, eps, words):
+    results = [labelled(4, N // 2), labelled(3, N // 2 + 3), labelled(2, N - 6)]
+    hook = build(GCL__LABELS__EPS=eps)
+    first, second, third = said(caplog, hook, results)
+    assert first == []  # a half is not most
+    for line, count, before in ((second, N // 2 + 3, "had 50%"), (third, N - 6, "had 50%, 62%")):
+        assert len(line) == 1 and f"{count} of {N} training images are outliers" in line[0]
+        assert before in line[0] and "GCL.LABELS.K1 (3)" in line[0]
+        assert all(word in line[0] for word in words)
+
+
+def test_neighbourhoods_of_one_crop_are_a_warning(trainer, build, caplog):
+    results = [labelled(8, 0, N // 2), labelled(8, 0, N // 2 + 1), labelled(1, 0, N)]
+    trainer.gcl.bank.labels.zero_()
+    first, second, third = said(caplog, build(), results)
+    assert first == []
+    assert len(second) == 1 and "13 of 24" in second[0] and "K1 (3)" in second[0]
+    assert len(third) == 1 and "one cluster" in third[0]  # which says enough
 
 
 @pytest.mark.parametrize(

@@ -142,3 +142,79 @@ def test_a_loaded_state_goes_on_like_the_original(build, order, length):
         o.step()
     runs.assert_same(dict(model.state_dict()), dict(copy.state_dict()))
     runs.assert_same(optimizer.state_dict(), loaded.state_dict())
+
+
+# ---------------------------------------------------------------------- another configuration
+def trained(build, **changes):
+    """A model and its optimizer after one step of the contrast phase, and its state."""
+    model, optimizer = build(**changes)
+    gradients(model.parameters())
+    optimizer.step()
+    return model, deepcopy(optimizer.state_dict())
+
+
+def warned(caplog):
+    """What loading a state has warned of since the last call."""
+    records = [r for r in caplog.records if r.name == "gcl.engine.optimizer"]
+    caplog.clear()
+    return [record.getMessage() for record in records]
+
+
+def test_the_configuration_s_rates_win_over_the_checkpoint_s(build, caplog):
+    _, state = trained(build, GCL__CONTRAST__BASE_LR=0.03, GCL__GENERATOR__BASE_LR=0.002)
+    state["encoder"]["param_groups"][0]["lr"] = 0.003  # behind a step of the schedule
+    _, loaded = build(
+        GCL__CONTRAST__BASE_LR=0.01, GCL__GENERATOR__BASE_LR=0.004, SOLVER__WEIGHT_DECAY=0.1
+    )
+    loaded.load_state_dict(state)
+    assert {group["initial_lr"] for group in loaded.encoder_groups} == {0.01}
+    assert {group["lr"] for group in loaded._generator.param_groups} == {0.004}
+    assert 0.1 in {group["weight_decay"] for group in loaded.encoder_groups}
+    said = warned(caplog)
+    assert len(said) == 3 and all("configuration" in line for line in said)
+    assert any("E_id" in line and "rate 0.01" in line and "with 0.03" in line for line in said)
+    assert any("G and D" in line and "rate 0.004" in line for line in said)
+    assert any("weight_decay 0.0005, 0.1" in line for line in said)
+
+
+def test_the_same_configuration_says_nothing(build, caplog):
+    _, state = trained(build)
+    _, loaded = build()
+    loaded.load_state_dict(state)
+    assert warned(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"SOLVER__HEADS_LR_FACTOR": 3.0}, {"SOLVER__WEIGHT_DECAY_NORM": 0.0}], ids=str
+)
+def test_moments_follow_their_weights_when_rates_group_them_anew(build, change):
+    model, state = trained(build)
+    _, same = build()
+    same.load_state_dict(deepcopy(state))
+    other_model, other = build(**change)
+    other.load_state_dict(state)
+    sizes = [[len(g["params"]) for g in o.encoder_groups] for o in (same, other)]
+    assert sizes[0] != sizes[1]
+    first = dict(zip(same._encoder_names, same._encoder_optimizer.state.values(), strict=True))
+    names = {id(p): n for n, p in other._encoder.named_parameters()}
+    state_of = {names[id(p)]: s for p, s in other._encoder_optimizer.state.items()}
+    assert state_of.keys() == first.keys()
+    for name, moments in state_of.items():
+        runs.assert_same(dict(moments), dict(first[name]))
+    gradients(other_model.parameters())
+    other.step()
+
+
+def test_another_kind_of_optimizer_starts_anew(build, caplog):
+    """Whether gradients are clipped is no other kind."""
+    _, state = trained(build)
+    model, loaded = build(GCL__CONTRAST__OPT="SGD", SOLVER__CLIP_GRADIENTS__ENABLED=False)
+    loaded.load_state_dict(state)
+    (line,) = warned(caplog)
+    assert "is Adam, the configuration's SGD: it starts anew" in line
+    assert not loaded._encoder_optimizer.state and loaded._generator.state
+    gradients(model.parameters())
+    loaded.step()
+    _, unclipped = build(SOLVER__CLIP_GRADIENTS__ENABLED=False)
+    unclipped.load_state_dict(state)
+    assert warned(caplog) == [] and unclipped._encoder_optimizer.state

@@ -126,3 +126,28 @@ def test_no_cluster_where_nobody_has_enough_neighbours():
 def test_wrong_options_fail_at_once_with_a_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         PseudoLabeler(**options)
+
+
+@pytest.mark.parametrize(("frames", "eps"), [(12, 0.55), (40, 0.55), (40, None), (150, None)])
+def test_copies_of_a_crop_have_one_label(frames, eps):
+    """Somebody stands still before the camera for ``frames`` frames, fewer or more than k1. (With
+    fewer, k1 cuts through the copies of another crop, and the eps of rho is below that noise.)"""
+    x = np.repeat(people(20, 16, seed=1), frames, axis=0)
+    shuffled = np.random.default_rng(0).permutation(len(x))
+    result = PseudoLabeler(k1=30, k2=6, min_samples=4, eps=eps)(x[shuffled])
+    labels = np.empty_like(result.labels)
+    labels[shuffled] = result.labels
+    rows = labels.reshape(20, frames)
+    assert (rows == rows[:, :1]).all() and (rows >= 0).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_crowded_images_have_k1_copies(noise):
+    """The image itself counts; a neighbourhood with one other crop in it is not crowded."""
+    still, moving = np.eye(8, dtype=np.float32)[:2], np.eye(8, dtype=np.float32)[2:]
+    x = np.concatenate([still[:1].repeat(5, 0), still[1:].repeat(4, 0), moving])
+    x += noise * np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
+    assert PseudoLabeler(k1=5, k2=1)(x).num_crowded == 5
+    assert PseudoLabeler(k1=4, k2=1)(x).num_crowded == 9
+    assert PseudoLabeler(k1=6, k2=1)(x).num_crowded == 0
+    assert PseudoLabeler(k1=20, k2=1)(still.repeat(5, 0)).num_crowded == 0  # fewer than k1

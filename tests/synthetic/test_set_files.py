@@ -5,6 +5,7 @@ import hashlib
 import runpy
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from gcl.structure.geometry import write_geometry
 from gcl.structure.poses import ACTIVITIES
 from gcl.structure.prepare import Preparation, prepare
 from gcl.structure.store import FOLDERS, RenderStore
-from gcl.synthetic import Settings, dataset, true_views, write_set
+from gcl.synthetic import Settings, dataset, set_folder, true_views, write_set
 from gcl.synthetic import set_files as files
 from gcl.synthetic.draw import bodies
 from gcl.synthetic.plan import VERSION, plan
@@ -70,7 +71,7 @@ def test_under_torchrun_one_process_of_a_machine_draws(made, monkeypatch, rank):
     drawn = []
     monkeypatch.setenv("LOCAL_RANK", rank)
     monkeypatch.setattr(dataset.comm, "get_local_rank", lambda: pytest.fail("asked the toolbox"))
-    monkeypatch.setattr(dataset, "write_set", drawn.append)
+    monkeypatch.setattr(files, "write_set", drawn.append)
     dataset.SyntheticPedestrians(root=str(made))
     assert drawn == [str(made)] * (rank == "0")
 
@@ -148,7 +149,7 @@ def test_an_interrupted_set_is_completed_to_the_same_files(
 
 
 def test_another_seed_gives_other_files(made, tmp_path):
-    settings = Settings(**{**files.as_dict(SMALL), "people": 1, "test_people": 1, "seed": 4})
+    settings = replace(SMALL, people=1, test_people=1, seed=4)
     write_set(tmp_path, settings, progress=False)
     here, there = hashes(tmp_path), hashes(made)
     same = [name for name in here.keys() & there.keys() if name.endswith(".jpg")]
@@ -156,7 +157,7 @@ def test_another_seed_gives_other_files(made, tmp_path):
 
 
 def test_more_people_do_not_change_the_others():
-    few, more = plan(SMALL), plan(Settings(**{**files.as_dict(SMALL), "people": 5}))
+    few, more = plan(SMALL), plan(replace(SMALL, people=5))
     assert [s for s in more if s.person <= 2] == [s for s in few if s.person <= 2]
     assert [s.scene for s in more if s.split == "test"] == [
         s.scene for s in few if s.split == "test"
@@ -165,7 +166,7 @@ def test_more_people_do_not_change_the_others():
 
 def test_other_settings_are_refused_with_the_difference(made):
     with pytest.raises(ValueError, match="seed 3 instead of 9.*remove it or choose another folder"):
-        write_set(made, Settings(**{**files.as_dict(SMALL), "seed": 9}))
+        write_set(made, replace(SMALL, seed=9))
 
 
 @pytest.mark.parametrize(
@@ -211,16 +212,16 @@ def test_a_set_of_another_version_is_drawn_anew(made, tmp_path, caplog):
 
 def test_what_is_killed_while_it_draws_anew_goes_on(made, tmp_path, monkeypatch):
     """Nothing of the other version is left, wherever the kill comes."""
-    folder, write = another_version(made, tmp_path), files._write
+    folder, write = another_version(made, tmp_path), set_folder.write_file
 
     def dies(path, content):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "_write", dies)  # before the settings are written
+    monkeypatch.setattr(set_folder, "write_file", dies)  # before the settings are written
     with pytest.raises(KeyboardInterrupt):
         write_set(tmp_path, progress=False)
     assert not (folder / "crops.csv").exists()
-    monkeypatch.setattr(files, "_write", write)
+    monkeypatch.setattr(set_folder, "write_file", write)
     write_set(tmp_path, SMALL, progress=False)
     assert hashes(tmp_path) == hashes(made)
 
@@ -229,7 +230,7 @@ def test_other_settings_of_another_version_stay(made, tmp_path):
     folder = another_version(made, tmp_path)
     before = hashes(folder)
     with pytest.raises(ValueError, match="seed 3 instead of 9.*remove it or choose another folder"):
-        write_set(tmp_path, Settings(**{**files.as_dict(SMALL), "seed": 9}))
+        write_set(tmp_path, replace(SMALL, seed=9))
     assert hashes(folder) == before
 
 

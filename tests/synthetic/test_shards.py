@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from gcl.synthetic import set_files as files
-from gcl.synthetic import shards
+from gcl.synthetic import set_folder, shards
 from gcl.synthetic.plan import VERSION
 from gcl.synthetic.shards import read_shards, write_shards
 
@@ -109,7 +108,7 @@ def test_many_workers_draw_the_same(tmp_path, monkeypatch):
             pools.append(workers)
             super().__init__(1)  # the number of threads is torch's for all of them
 
-    monkeypatch.setattr(files, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(set_folder, "ProcessPoolExecutor", Pool)
     paths = write(tmp_path, 8, workers=8)
     assert pools == [2]  # never more than there are files
     assert_holds(paths, range(8))

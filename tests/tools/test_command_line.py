@@ -99,3 +99,35 @@ def test_a_file_that_is_none_is_a_sentence(folder, text):
         read_config("own.yml", [])
     assert "\n" not in str(error.value)
     assert [path.name for path in folder.iterdir()] == ["own.yml"]
+
+
+DEVICE = ["MODEL.DEVICE", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (["run/model_final.pth", *DEVICE], ["run/model_final.pth", "--resume", "OUTPUT_DIR"]),
+        (["there", *DEVICE], ["there stands", "--resume takes no file", "MODEL.WEIGHTS"]),
+        ([*DEVICE, "--resume", "OUTPUT_DIR", "x"], ["--resume stands", "before the first"]),
+        ([*DEVICE, "--resume"], ["--resume stands", "before the first"]),
+        ([*DEVICE, "SEED"], ["odd length", "'SEED' has no value"]),
+        (["cpu", *DEVICE], ["odd length", "'cpu' is no key"]),
+        (["MODEL.DEVICE.CPU", "1", "SEED"], ["odd length", "'MODEL.DEVICE.CPU' is no key"]),
+        (["NO.KEY", 1], ["NO.KEY"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_what_is_no_key_value_pair_is_named(folder, pairs, words):
+    (folder / "there").touch()
+    with pytest.raises(ConfigError) as error:
+        read_config("", pairs)
+    said = str(error.value)
+    assert said.endswith(".") or "NO.KEY" in words
+    assert "\n" not in said and all(word in said for word in words), said
+
+
+def test_values_may_look_like_options_and_files(folder):
+    (folder / "there").touch()
+    assert read_config("", ["OUTPUT_DIR", "there", "SEED", -1]).OUTPUT_DIR == "there"
+    assert read_config("", ["OUTPUT_DIR", "--resume"]).OUTPUT_DIR == "--resume"

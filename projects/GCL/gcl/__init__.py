@@ -1,7 +1,7 @@
 """Joint generative and contrastive learning (GCL, CVPR 2021) for fast-reid.
 
 Importing adapts fastreid 1.4.0 to a current stack (:mod:`gcl.compat`) and registers the models and
-the synthetic data set.
+the drawn data sets.
 """
 
 from . import compat  # noqa: I001  first: fastreid does not import without it

@@ -275,6 +275,12 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     ):
         _require(node >= 1, f"{key} is {node}: it must be at least 1.")
     _require(
+        gcl.LABELS.K2 <= gcl.LABELS.K1,
+        f"GCL.LABELS.K2 is {gcl.LABELS.K2}, above GCL.LABELS.K1, {gcl.LABELS.K1}, of which it"
+        " averages the nearest: lower it.",
+    )
+    check_batches(cfg, 1)
+    _require(
         losses.VIEW.TEMPERATURE > 0,
         f"MODEL.LOSSES.VIEW.TEMPERATURE is {losses.VIEW.TEMPERATURE}: it must be above 0.",
     )
@@ -372,6 +378,39 @@ def _check_own_crops(cfg: CN) -> None:
         _require(
             node[key] == "" or os.path.isdir(node[key]),
             f"GCL.DATA.{key} {node[key]} is no folder.",
+        )
+
+
+def check_batches(cfg: CN, num_processes: int) -> None:
+    """Stop on batches that processes can not share, or that no identity can be learnt from.
+
+    Raises:
+        ConfigError: one sentence that names the key and says what to set.
+    """
+    sizes = {
+        "joint": ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
+        "contrast": ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH),
+        "generator": ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH),
+    }
+    k = cfg.DATALOADER.NUM_INSTANCE
+    for phase, (key, size) in sizes.items():
+        _require(
+            size % num_processes == 0,
+            f"{key} is {size}: the number of processes, {num_processes}, must divide it.",
+        )
+        if phase == "generator" or phase not in cfg.GCL.PHASES:
+            continue
+        # batch norm has no statistics of one image
+        _require(
+            size >= 2 * num_processes,
+            f"{key} is {size}, one image for each process: the phase {phase} needs at least two,"
+            f" set it to {2 * num_processes} or more.",
+        )
+        _require(
+            k <= size,
+            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of the phase {phase} has {size} images"
+            f" ({key}): lower the former to at most half of the latter, so that there are two"
+            " people in a batch.",
         )
 
 

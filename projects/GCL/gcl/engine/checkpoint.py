@@ -74,6 +74,15 @@ class AtomicCheckpointer(Checkpointer):
             raise _part_missing(path, "epoch")
         return rest
 
+    def resume_or_load(self, path: str, *, resume: bool = True) -> object:
+        """As the toolbox does, but says so where there is nothing to resume."""
+        if resume and not self.has_checkpoint():
+            self.logger.warning(
+                "--resume: there is no checkpoint in OUTPUT_DIR %s, the run begins anew.",
+                os.path.abspath(self.save_dir),
+            )
+        return super().resume_or_load(path, resume=resume)
+
     def _load_file(self, path: str) -> dict:
         try:
             if path.endswith(".safetensors"):

@@ -100,7 +100,8 @@ class PseudoLabelHook(HookBase):
     """
 
     def __init__(self, cfg, identities: np.ndarray | None = None) -> None:
-        node = cfg.GCL.LABELS
+        self.node = node = cfg.GCL.LABELS
+        self.shares: list[float] = []  # of outliers, epoch by epoch
         self.fresh = node.FEATURES == "fresh"
         self.k1 = node.K1
         self.labeler = PseudoLabeler(
@@ -160,6 +161,43 @@ class PseudoLabelHook(HookBase):
         scalars = {f"labels/{name}": float(value) for name, value in scalars.items()}
         self.trainer.storage.put_scalars(smoothing_hint=False, **scalars)
         logger.info("Pseudo labels: %s", ", ".join(f"{k[7:]} {v:.4g}" for k, v in scalars.items()))
+        self._warn(result)
+
+    def _warn(self, result) -> None:
+        """Say that most images do not train, or that neighbourhoods are full of one crop."""
+        count, node = len(result.labels), self.node
+        before = ", ".join(f"{share:.0%}" for share in self.shares[-3:])
+        self.shares.append(result.num_outliers / count)
+        if result.num_clusters < 2:
+            return  # that has a sentence of its own
+        if self.shares[-1] > 0.5:
+            remedy = f"raise GCL.LABELS.EPS ({node.EPS:g})"
+            if self.labeler.eps is None:
+                remedy = (
+                    f"raise GCL.LABELS.RHO ({node.RHO:g}), or set GCL.LABELS.EPS (0.5, say), as"
+                    " frames of a video that are nearly the same make the eps of RHO tiny"
+                )
+            logger.warning(
+                "%d of %d training images are outliers and do not train (%d clusters, eps %.3g;"
+                " the epochs before had %s): %s; or lower GCL.LABELS.K1 (%d) towards the number of"
+                " images of a person.",
+                result.num_outliers,
+                count,
+                result.num_clusters,
+                result.eps,
+                before or "none",
+                remedy,
+                node.K1,
+            )
+        if result.num_crowded > count / 2:
+            logger.warning(
+                "%d of %d training images have GCL.LABELS.K1 (%d) neighbours that E_id can not tell"
+                " from them, as frames of a video of somebody who stands still: a cluster is one"
+                " such crop. Keep fewer frames, or raise K1 above their number.",
+                result.num_crowded,
+                count,
+                node.K1,
+            )
 
 
 def cluster_quality(identities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

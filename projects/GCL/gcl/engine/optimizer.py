@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from fastreid.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
+
+logger = logging.getLogger(__name__)
 
 
 class PhaseOptimizer:
@@ -94,14 +98,83 @@ class PhaseOptimizer:
 
     def state_dict(self) -> dict:
         states = {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
-        return {"phase": self.phase, "encoder_phase": self._encoder_phase, **states}
+        return {
+            "phase": self.phase,
+            "encoder_phase": self._encoder_phase,
+            "encoder_kind": self._encoder_kind,
+            "encoder_names": self._encoder_names,
+            **states,
+        }
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on with the moments of a checkpoint. Rates, decay and the like are those of the
+        configuration, as in a new run; a warning says which were others."""
         self.begin(state["encoder_phase"])  # in "generator" E_id's is that of the phase before
         self.phase = state["phase"]
-        for name, optimizer in self._optimizers.items():
-            if name in state:
-                optimizer.load_state_dict(state[name])
+        ours, kind = self._encoder_names, state.get("encoder_kind", self._encoder_kind)
+        if kind != self._encoder_kind:
+            logger.warning(
+                "The checkpoint's optimizer of E_id is %s, the configuration's %s: it starts anew.",
+                kind,
+                self._encoder_kind,
+            )
+        else:
+            theirs = state.get("encoder_names", ours)
+            _go_on("E_id", self._encoder_optimizer, state["encoder"], ours, theirs)
+        if self._generator is not None and "generator" in state:
+            _go_on("E_str, G and D", self._generator, state["generator"])
+
+    @property
+    def _encoder_kind(self) -> str:
+        """The optimizer's name in torch.optim; the toolbox's clipping puts a class before it."""
+        name = type(self._encoder_optimizer).__name__
+        return name.removesuffix("WithGradientClip")
+
+    @property
+    def _encoder_names(self) -> list[str]:
+        """Names of E_id's parameters in the order of its groups, which follows from their rates."""
+        names = {id(p): name for name, p in self._encoder.named_parameters()}
+        return [names[id(p)] for group in self.encoder_groups for p in group["params"]]
+
+
+def _go_on(
+    who: str,
+    optimizer: torch.optim.Optimizer,
+    saved: dict,
+    ours: list[str] | None = None,
+    theirs: list[str] | None = None,
+) -> None:
+    """Load the moments of a state dict into an optimizer that keeps the options of its groups.
+
+    Args:
+        who: whose optimizer, for the warning.
+        ours, theirs: the parameters' names in the order of the optimizer's and the state dict's
+            groups; None: the orders are the same.
+    """
+    new = optimizer.state_dict()
+    both = set(new["param_groups"][0]).intersection(*saved["param_groups"]) - {"params"}
+    if "initial_lr" in both:
+        both.remove("lr")  # the schedule's, at the epoch of the checkpoint
+    for key in sorted(both):
+        before, now = (
+            ", ".join(sorted({str(group[key]) for group in groups}))
+            for groups in (saved["param_groups"], new["param_groups"])
+        )
+        if now != before:
+            logger.warning(
+                "The optimizer of %s goes on with the configuration's %s %s; the checkpoint was"
+                " trained with %s.",
+                who,
+                "rate" if key in ("lr", "initial_lr") else key,
+                now,
+                before,
+            )
+    order = [i for group in saved["param_groups"] for i in group["params"]]
+    moments = saved["state"]
+    if ours is not None and theirs is not None:
+        by_name = {name: moments[i] for name, i in zip(theirs, order, strict=True) if i in moments}
+        moments = {i: by_name[name] for i, name in enumerate(ours) if name in by_name}
+    optimizer.load_state_dict({"state": moments, "param_groups": new["param_groups"]})
 
 
 def _merge(groups: list[dict]) -> list[dict]:

@@ -10,7 +10,7 @@ from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.events import EventStorage
 
-from gcl.config import ConfigError
+from gcl.config import check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
 from gcl.modeling import GCL
@@ -70,16 +70,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
     iters_per_epoch = property(lambda self: self._iters_per_epoch, lambda self, value: None)
 
     def __init__(self, cfg) -> None:
-        world_size = comm.get_world_size()
-        for key, size in (
-            ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH),
-            ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH),
-            ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH),
-        ):
-            if size % world_size:
-                raise ConfigError(
-                    f"{key} is {size}: the number of processes, {world_size}, must divide it."
-                )
+        check_batches(cfg, comm.get_world_size())
         self.train_set = TrainingSet(cfg)
         check_tests(cfg)
         self.plan = PhasePlan(cfg)

@@ -19,12 +19,13 @@ from gcl.data.build import load_dataset
 from gcl.data.folder import images_in
 from gcl.structure.body import AnnyBody
 from gcl.structure.store import FOLDERS
-from gcl.synthetic import SyntheticPedestrians
+from gcl.synthetic import Settings, SyntheticPedestrians
 from gcl.synthetic.figure import phenotypes
 from gcl.synthetic.plan import VERSION, Shot, plan
 from gcl.synthetic.projection import about_pelvis
 from gcl.synthetic.scene import poses
-from gcl.synthetic.set_files import CROPS, SETTINGS, TABLE, read_settings
+from gcl.synthetic.set_files import CROPS
+from gcl.synthetic.set_folder import TABLE, read_settings
 
 PATTERN = r"_c\d+s\d+_0*(\d+)_\d+\."
 """Finds the orientation in a name of the PKU development data."""
@@ -67,7 +68,7 @@ def labelled_crops(
     Raises:
         ConfigError: no such data, or no crop with an orientation.
     """
-    if os.path.exists(os.path.join(data, SETTINGS)):
+    if os.path.exists(os.path.join(data, Settings.FILE)):
         return from_synthetic(data)
     if os.path.isdir(data):
         return from_names(images_in(data), pattern, orientations)
@@ -116,7 +117,7 @@ def from_synthetic(folder: str) -> LabelledCrops:
         ConfigError: the set is not whole, or another version of this software drew it.
     """
     try:
-        settings = read_settings(folder)
+        settings = read_settings(folder, Settings)
         with open(os.path.join(folder, TABLE), newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError) as error:

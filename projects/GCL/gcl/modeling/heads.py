@@ -133,6 +133,8 @@ class IdentityHead(EmbeddingHead):
         if self.camera_norm is not None:
             self.camera_norm.fit(pooled, camids)
             pooled = self.camera_norm(pooled, camids)
+        if len(pooled) < 2:
+            return  # one image has no deviation
         norms = [m for m in self.bottleneck if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         mode, momenta = self.bottleneck.training, [norm.momentum for norm in norms]
         self.bottleneck.train()

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from fastreid.config import configurable
-from fastreid.modeling.backbones import build_backbone
-from fastreid.modeling.heads import REID_HEADS_REGISTRY, build_heads
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from gcl.losses import (
 )
 
 from .backgrounds import swap_backgrounds
+from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
@@ -109,15 +109,18 @@ class GCL(nn.Module):
 
     @classmethod
     def from_config(cls, cfg):
-        heads = build_heads(cfg)
+        heads = build_identity_head(cfg)
         generator = discriminator = None
         if {"generator", "joint"} & set(cfg.GCL.PHASES):
             generator = REID_HEADS_REGISTRY.get(cfg.GCL.GENERATOR.NAME)(cfg)
             discriminator = REID_HEADS_REGISTRY.get(cfg.GCL.DISCRIMINATOR.NAME)(cfg)
             load_generator_weights(generator, discriminator, cfg)
             freeze_layers(generator, cfg.GCL.GENERATOR.FREEZE_LAYERS)
+        parts = cfg.GCL.GENERATOR.NUM_PARTS if generator and generator.uses_code else 0
+        backbone = build_encoder(cfg)
+        check_encoder(cfg, backbone, heads, parts)
         return {
-            "backbone": build_backbone(cfg),
+            "backbone": backbone,
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,

@@ -14,7 +14,14 @@ from torch import Tensor
 from gcl.config import ConfigError, add_gcl_config
 from gcl.cores import usable_cores
 from gcl.modeling.encoder_weights import PACKAGED, architecture
-from gcl.synthetic.people import SEEN_BY, SHOTS, read_people, whole_files, write_people
+from gcl.synthetic.people import (
+    SEEN_BY,
+    SHOTS,
+    canvas_of,
+    read_people,
+    whole_files,
+    write_people,
+)
 
 from .export import export_weights
 from .people_batches import PeopleBatches, load_batches
@@ -145,9 +152,7 @@ class EncoderTrainer(StepTrainer):
         self.layout = torch.channels_last if on_cpu else torch.contiguous_format
         model.to(memory_format=self.layout)
         workers = node.WORKERS or usable_cores()
-        height, width = self.size
-        canvas = (height * 5 // 4, width * 3 // 2)  # a person is about as high as in a crop
-        paths = write_people(node.DATA, node.PEOPLE, canvas, cfg.SEED, workers)
+        paths = write_people(node.DATA, node.PEOPLE, canvas_of(self.size), cfg.SEED, workers)
         self.files = [read_people([path]) for path in paths]
         super().__init__(
             model,

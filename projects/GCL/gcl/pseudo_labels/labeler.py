@@ -14,16 +14,21 @@ from .features import unit_rows
 from .jaccard import jaccard_distance
 from .neighbours import check_method, nearest_neighbours
 
+CROWDED = 0.999
+"""Cosine from which two crops are the same to the encoder: copies, or frames of a still person."""
+
 
 @dataclass(frozen=True)
 class PseudoLabels:
     """labels (N,) int64, -1 = outlier, else 0 .. num_clusters - 1; eps: the radius used;
-    seconds: wall time per stage."""
+    num_crowded: images whose k1 neighbours are all the same crop as they are (cosine of at least
+    `CROWDED`), which knows none of the other crops then; seconds: wall time per stage."""
 
     labels: np.ndarray
     eps: float
     num_clusters: int
     num_outliers: int
+    num_crowded: int
     seconds: dict[str, float] = field(compare=False)
 
 
@@ -91,9 +96,12 @@ class PseudoLabeler:
         x = unit_rows(features)
         done("check")
         if len(x) == 0:
-            return PseudoLabels(np.empty(0, np.int64), self.eps or 0.0, 0, 0, seconds)
+            return PseudoLabels(np.empty(0, np.int64), self.eps or 0.0, 0, 0, 0, seconds)
         neighbours = nearest_neighbours(x, self.k1, method=self.knn)
         done("knn")
+        crowded = 0
+        if len(x) > self.k1:
+            crowded = int((neighbours.similarity.min(axis=1) >= CROWDED).sum())
         distance = jaccard_distance(
             x,
             neighbours,
@@ -111,4 +119,5 @@ class PseudoLabeler:
         labels = dbscan(distance, eps, self.min_samples)
         done("dbscan")
         clusters = int(labels.max()) + 1
-        return PseudoLabels(labels, float(eps), clusters, int((labels < 0).sum()), seconds)
+        outliers = int((labels < 0).sum())
+        return PseudoLabels(labels, float(eps), clusters, outliers, crowded, seconds)

@@ -96,9 +96,19 @@ def whole_files(count: int) -> int:
     return -(-count // SHARD) * SHARD
 
 
-def draw_people(size: tuple[int, int], tailor: Tailor, seed: int, numbers: Sequence[int]) -> People:
-    """The people with these numbers."""
-    drawn = [_draw_person(size, tailor, seed, number) for number in numbers]
+def draw_people(
+    size: tuple[int, int],
+    tailor: Tailor,
+    seed: int,
+    numbers: Sequence[int],
+    sharp: bool = True,
+) -> People:
+    """The people with these numbers, each the same whoever the others are.
+
+    Args:
+        sharp: see :meth:`Scene.uncut`.
+    """
+    drawn = [_draw_person(size, tailor, seed, number, sharp) for number in numbers]
     return People(*map(np.stack, zip(*drawn, strict=True)))
 
 
@@ -121,25 +131,41 @@ def camera_of(seed: int, number: int) -> Camera:
     return camera
 
 
-def _draw_person(size: tuple[int, int], tailor: Tailor, seed: int, number: int) -> People:
+def canvas_of(size: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of a canvas on which people are about as high as in crops of ``size``."""
+    return size[0] * 5 // 4, size[1] * 3 // 2
+
+
+def cameras_of(seed: int, number: int) -> np.ndarray:
+    """(S,) int32, which camera takes each picture of the person with this number."""
+    return _cameras(_rng(seed, _OF_PEOPLE, number, 1))
+
+
+def _draw_person(
+    size: tuple[int, int], tailor: Tailor, seed: int, number: int, sharp: bool
+) -> People:
     """Of one person: shapes without N."""
-    cameras, scenes = _visits(seed, number)
+    cameras, scenes = _visits(seed, number, sharp)
     figure = dress(tailor, scenes)
     pictures = photographs(tailor, scenes, size, figure).crops
     crops = [developed(p, s.camera.quality) for p, s in zip(pictures, scenes, strict=True)]
     return People(np.stack(crops), cameras, boxes(scenes, size, figure))
 
 
-def _visits(seed: int, number: int) -> tuple[np.ndarray, list[Scene]]:
+def _cameras(rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(CAMERAS, SEEN_BY, replace=False).astype(np.int32).repeat(SHOTS)
+
+
+def _visits(seed: int, number: int, sharp: bool = True) -> tuple[np.ndarray, list[Scene]]:
     """(S,) numbers of cameras and the scenes before them: shots of a visit from all around."""
     person, rng = person_of(seed, number), _rng(seed, _OF_PEOPLE, number, 1)
-    cameras = rng.choice(CAMERAS, SEEN_BY, replace=False).astype(np.int32).repeat(SHOTS)
+    cameras = _cameras(rng)
     scenes = []
     for i, camera in enumerate(camera_of(seed, int(c)) for c in cameras):
         if i % SHOTS == 0:
             start = rng.uniform(0, 360)
         yaw = start + 360 * (i % SHOTS) / SHOTS + rng.normal(0, 12)
-        scenes.append(Scene(person, camera, draw_moment(rng, camera, yaw)).uncut())
+        scenes.append(Scene(person, camera, draw_moment(rng, camera, yaw)).uncut(sharp))
     return cameras, scenes
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,10 +26,13 @@ class Settings:
         height, width: of crops and renders, in pixels.
         seed: of everything.
         version: of the drawing code.
+        FILE: where a set keeps them.
 
     Raises:
         ValueError: there is nothing to draw or to evaluate with these numbers.
     """
+
+    FILE: ClassVar[str] = "set.json"
 
     people: int = 32
     test_people: int = 24
@@ -42,18 +45,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         least = {"people": 1, "test_people": 1, "cameras": 2, "shots": 2, "height": 16, "width": 8}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(
-                    f"a synthetic set needs {name} of at least {low}, not {getattr(self, name)}."
-                )
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative; it is {self.seed}.")
+        check_least(self, **least)
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)"""
         return self.height, self.width
+
+
+def check_least(settings: object, **least: int) -> None:
+    """Raises ValueError when one of these settings of a set is too low, or its seed negative."""
+    for name, low in least.items():
+        if getattr(settings, name) < low:
+            raise ValueError(
+                f"a synthetic set needs {name} of at least {low}, not {getattr(settings, name)}."
+            )
+    if settings.seed < 0:
+        raise ValueError(f"seed must not be negative; it is {settings.seed}.")
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,3 @@ def _visit(
 
 def _rng(settings: Settings, *key: int) -> np.random.Generator:
     return np.random.default_rng((settings.seed, *key))
-
-
-def as_dict(settings: Settings) -> dict[str, int]:
-    return dataclasses.asdict(settings)

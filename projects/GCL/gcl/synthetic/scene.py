@@ -72,10 +72,14 @@ class Scene:
         """The same with the person turned by ``yaw`` degrees."""
         return replace(self, moment=replace(self.moment, yaw=(self.moment.yaw + yaw) % 360))
 
-    def uncut(self) -> Scene:
-        """The same with the person sharp, in the middle and with room on all sides: for training
-        that blurs in many ways and cuts boxes of its own, again in every epoch."""
-        camera = replace(self.camera, rows=2 * self.camera.rows)
+    def uncut(self, sharp: bool = True) -> Scene:
+        """The same with the person in the middle and with room on all sides: for boxes that are cut
+        later.
+
+        Args:
+            sharp: for training that blurs in many ways itself; else the camera's resolution stays.
+        """
+        camera = replace(self.camera, rows=self.camera.rows * (2 if sharp else 1 / _ROOM))
         moment = replace(self.moment, zoom=_ROOM, widen=1.0, left=0.0, down=0.0)
         return replace(self, camera=camera, moment=moment)
 

@@ -18,7 +18,8 @@ from gcl.structure.array_files import read_npz
 
 from .figure import Tailor
 from .plan import VERSION
-from .set_files import get_tailor, in_processes, one_thread
+from .set_files import get_tailor, one_thread
+from .set_folder import in_processes
 
 BATCH = 16
 """Items that are drawn together; with another number, sums round otherwise."""

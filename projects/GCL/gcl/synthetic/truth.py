@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from PIL import Image
 
 from .draw import dress, photographs
-from .plan import plan
-from .set_files import SETTINGS, check_version, developed, get_tailor, one_thread, read_settings
+from .plan import Settings, plan
+from .set_files import check_version, developed, get_tailor, one_thread
+from .set_folder import read_settings
 
 
 class TrueViews:
@@ -31,9 +32,9 @@ class TrueViews:
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = folder
-        settings = read_settings(folder)
+        settings = read_settings(folder, Settings)
         if settings is None:
-            raise FileNotFoundError(f"{folder} holds no synthetic set: {SETTINGS} is missing.")
+            raise FileNotFoundError(f"{folder} holds no synthetic set: {Settings.FILE} is missing.")
         check_version(folder, settings)
         self._size = settings.size
         self.shots = {shot.name: shot for shot in plan(settings)}

@@ -73,6 +73,7 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
         ConfigError: as :func:`read_config` does.
     """
     before = cfg.clone()
+    _check_pairs(cfg, list(map(str, pairs)))
     try:
         if path:
             cfg.merge_from_file(path)
@@ -106,6 +107,34 @@ def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:
                         raise ConfigError(
                             f"{name} has {strangers[0]!r} in it: give a value such as {old!r}."
                         )
+
+
+def _check_pairs(cfg: CfgNode, pairs: list[str]) -> None:
+    """Name what is no KEY in the place of one; the toolbox would list all pairs."""
+
+    def known(key: str) -> bool:
+        node = cfg
+        for part in key.split("."):
+            if not isinstance(node, CfgNode) or part not in node:
+                return False
+            node = node[part]
+        return True
+
+    strangers = [key for key in pairs[::2] if not known(key)]
+    for word in strangers:
+        if word.startswith("--"):
+            raise ConfigError(
+                f"{word} stands among the KEY VALUE pairs: options come before the first of them."
+            )
+        if os.path.exists(word) or word.endswith(".pth"):
+            raise ConfigError(
+                f"{word} stands where a KEY of the KEY VALUE pairs is expected: --resume takes no"
+                " file, it goes on from the last checkpoint of OUTPUT_DIR; MODEL.WEIGHTS is what"
+                " starts a run from a file."
+            )
+    if len(pairs) % 2:
+        what = f"{strangers[0]!r} is no key" if strangers else f"{pairs[-1]!r} has no value"
+        raise ConfigError(f"The KEY VALUE pairs have an odd length: {what}.")
 
 
 def given_keys(path: str, pairs: Sequence[str]) -> set[str]:
