@@ -146,4 +146,6 @@ def test_rerank_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     # CUDA chosen, and a faiss without GPUs (PyPI has no other): on the CPU as well
     monkeypatch.setenv("GCL_DEVICE", "cuda")
     if not hasattr(compute_dist.faiss, "StandardGpuResources"):
-        assert np.array_equal(compute_dist.compute_jaccard_distance(features, k1=6, k2=2), expected)
+        assert np.array_equal(
+            compute_dist.compute_jaccard_distance(features, k1=6, k2=2), expected
+        )

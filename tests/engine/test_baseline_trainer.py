@@ -194,3 +194,5 @@ def test_processes_that_do_not_share_a_batch_evenly(tmp_path, monkeypatch):
     monkeypatch.setattr("gcl.engine.baseline_trainer.comm.get_world_size", lambda: 3)
     with pytest.raises(ConfigError, match="IMS_PER_BATCH is 8: the number of processes, 3"):
         BaselineTrainer(config(tmp_path))
+
+

@@ -20,7 +20,9 @@ def test_all_that_draws_comes_from_the_checkpoint(toy, tmp_path, name):
     model = build_model(runs.config(tmp_path, toy, GCL__GENERATOR__NAME=name))
     path = str(tmp_path / "model.pth")
     torch.save({"model": model.state_dict()}, path)
-    cfg = runs.config(tmp_path, toy, GCL__GENERATOR__NAME=name, GCL__GENERATOR__WEIGHTS="/no/such")
+    cfg = runs.config(
+        tmp_path, toy, GCL__GENERATOR__NAME=name, GCL__GENERATOR__WEIGHTS="/no/such"
+    )
     loaded = load_generator(cfg, path)
     assert not loaded.training and cfg.GCL.GENERATOR.WEIGHTS == "/no/such"
     for key, value in loaded.state_dict().items():

@@ -201,7 +201,9 @@ def test_no_phase_unfreezes_them(make, name, prefixes, modules):
     assert frozen(model) == wanted
 
 
-@pytest.mark.parametrize("prefixes", [("",), ("structure", "see", "search", "blocks", "up", "out")])
+@pytest.mark.parametrize(
+    "prefixes", [("",), ("structure", "see", "search", "blocks", "up", "out")]
+)
 def test_something_must_be_left_to_learn(make, prefixes):
     with pytest.raises(ConfigError, match=f"{LAYERS}.*LEARNS encoder"):
         make(1, "GCL.GENERATOR.NAME", NAMES[1], LAYERS, prefixes)

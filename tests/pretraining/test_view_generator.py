@@ -293,7 +293,8 @@ def test_losses_against_the_equations(data, tmp_path, monkeypatch, name, size):
             "loss_perceptual": 0.7 * perceptual_distance(*maps).mean(),
             "loss_generator": sum(2 * (m - 1).square().mean() for m in fake),
             "loss_discriminator": sum(
-                (r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)
+                (r - 1).square().mean() + f.square().mean()
+                for r, f in zip(real, fake, strict=True)
             ),
         }
     wanted["loss_r1"] = 2 * 0.01 * r1_penalty(gcl.discriminator, true)

@@ -91,7 +91,7 @@ def arguments(*pairs: object, config: Path = FOLDER) -> types.SimpleNamespace:
 def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     command, crops, tmp_path, drawn
 ):
-    out = tmp_path / "out"
+    out, before = tmp_path / "out", sorted(crops.rglob("*"))
     end, printed = command()
     assert end is None, end
     assert f"{crops}: 64 crops, 2 cameras, 16 tracks (of 64 crops), times of 64 crops" in printed
@@ -103,6 +103,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert FakeEstimator.log.count(("load", None)) == 1
     listed = read_list(str(crops), str(out))
     assert len(listed.crops) == 64 and len(listed.skipped) == 2
+    assert sorted(crops.rglob("*")) == before  # a folder that nobody may write to will do
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["GCL"]["STRUCTURE"]["DIR"] == str(out / "structures")
     assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 6

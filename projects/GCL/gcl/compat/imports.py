@@ -62,7 +62,9 @@ def torchvision_ops() -> Iterator[None]:
             del sys.modules[name]
         library = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(
+                f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
         _TORCHVISION_LIBRARY.append(library)
         importlib.import_module("torchvision")
     yield

@@ -55,7 +55,9 @@ def losses_in_order() -> None:
     train_loop = importlib.import_module("fastreid.engine.train_loop")
 
     def copied_first(original: Callable[..., None]) -> Callable[..., None]:
-        def _write_metrics(self: Any, loss_dict: dict[str, torch.Tensor], data_time: float) -> None:
+        def _write_metrics(
+            self: Any, loss_dict: dict[str, torch.Tensor], data_time: float
+        ) -> None:
             original(self, {k: v.detach().cpu() for k, v in loss_dict.items()}, data_time)
 
         return _write_metrics

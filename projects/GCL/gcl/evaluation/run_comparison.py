@@ -93,7 +93,7 @@ def table(runs: Mapping[str, Sequence[str]]) -> str:
 
 
 def _summary(values: Sequence[float | None]) -> str:
-    """ "" when one is not there."""
+    """"" when one is not there."""
     if None in values:
         return ""
     if len(values) == 1:

@@ -196,7 +196,9 @@ def measure(
     return found, pictures
 
 
-def drawing(model, size: tuple[int, int]) -> Callable[[Tensor, Tensor, Tensor, np.ndarray], Tensor]:
+def drawing(
+    model, size: tuple[int, int]
+) -> Callable[[Tensor, Tensor, Tensor, np.ndarray], Tensor]:
     """A function of crops (B, 3, H, W), their own structures (B, 1, h, w), structures (T, 1, h, w)
     and the structures' rows of crops (T,): the views G(E_str(s), c(x)), (T, 3, H, W), uint8 like
     any picture.

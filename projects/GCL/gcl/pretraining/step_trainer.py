@@ -46,7 +46,9 @@ class StepTrainer(TrainerBase):
         self.model, self.optimizer, self.period, self.seed = model, optimizer, period, seed
         # torch divides by rise * steps - 1: in a short trial the rise is longer
         rise = 0.1 if steps > 10 else 0.45
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=rise)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, lr, steps, pct_start=rise
+        )
         self.max_iter = steps
         self.start_epoch, self.max_epoch = 0, steps // period
         self.checkpointer = AtomicCheckpointer(
