@@ -303,10 +303,46 @@ def test_shipped_configurations_merge_and_pass(path, tmp_path):
     add_gcl_config(cfg)
     cfg.merge_from_file(path)
     cfg.merge_from_list(["MODEL.DEVICE", "cpu"])
-    if {"generator", "joint"} & set(cfg.GCL.PHASES):
+    if {"generator", "joint"} & set(cfg.GCL.PHASES) and not cfg.GCL.STRUCTURE.DIR:
         cfg.merge_from_list(["GCL.STRUCTURE.DIR", str(tmp_path)])
+    if "OwnCrops" in cfg.DATASETS.NAMES:
+        cfg.merge_from_list(["GCL.DATA.FOLDER", str(tmp_path)])
     check_gcl_config(cfg)
     assert cfg.MODEL.META_ARCHITECTURE == "GCL"
+
+
+@pytest.fixture
+def own_cfg(tiny_cfg, tmp_path):
+    """``own_cfg(KEY, value, ...)``: all three phases on a folder of crops, and the pairs on top."""
+    pairs = ("DATASETS.NAMES", ("OwnCrops",), "GCL.DATA.FOLDER", str(tmp_path))
+    return lambda *more: tiny_cfg(*pairs, "GCL.STRUCTURE.DIR", "auto", *more)
+
+
+def test_own_crops_and_what_they_are_tested_on(own_cfg, tmp_path):
+    assert check_gcl_config(own_cfg()) is None
+    parts = ("GCL.DATA.QUERY", str(tmp_path), "GCL.DATA.GALLERY", str(tmp_path))
+    assert check_gcl_config(own_cfg(*parts)) is None
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (("GCL.DATA.FOLDER", ""), "GCL.DATA.FOLDER is empty"),
+        (("MODEL.META_ARCHITECTURE", "Baseline"), "MODEL.META_ARCHITECTURE is Baseline"),
+        (("DATASETS.COMBINEALL", True), "DATASETS.COMBINEALL is on"),
+        (("GCL.DATA.QUERY", "."), "give both or none"),
+        (("GCL.DATA.QUERY", ".", "GCL.DATA.GALLERY", "/no"), "GCL.DATA.GALLERY /no is no folder"),
+        (("DATASETS.NAMES", ("Market1501",)), "GCL.DATA.FOLDER is /.*OwnCrops alone reads"),
+        (
+            ("DATASETS.NAMES", ("Market1501",), "GCL.DATA.FOLDER", ""),
+            "GCL.STRUCTURE.DIR auto is for OwnCrops",
+        ),
+    ],
+)
+def test_own_crops_that_can_not_work(own_cfg, pairs, words, training):
+    with pytest.raises(ConfigError, match=words):
+        check_gcl_config(own_cfg(*pairs), training)
 
 
 def test_the_shipped_configurations_are_found():

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "projects" / "GCL" / "gcl"
 
 # A room may import the rooms below it, and itself. Files beside the rooms count as rooms.
 ORDER = (
-    ("photographs", "atomic_files", "cores"),
+    ("photographs", "atomic_files", "cores", "name_pattern"),
     ("losses", "pseudo_labels", "structure", "compat"),
     ("config",),
     ("modeling", "data", "synthetic"),
@@ -24,10 +24,11 @@ ALONE = {
     "photographs": set(),
     "atomic_files": set(),
     "cores": set(),
+    "name_pattern": set(),
     "losses": set(),
     "pseudo_labels": set(),
     "compat": {"photographs"},
-    "structure": {"photographs", "atomic_files"},
+    "structure": {"photographs", "atomic_files", "name_pattern"},
 }
 """What these rooms import of ours, at most."""
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from gcl.data import same_lists
-from gcl.data.same_lists import problem_of_all
+from gcl.data.same_lists import digest_of, problem_of_all
 
 NAME = "DATASETS.TESTS MyShop"
 
@@ -65,9 +65,9 @@ def test_a_problem_of_one_process_is_that_of_all(ask):
     assert ask(("", items()), ("no such folder", [])) == "no such folder"
 
 
-def test_the_folder_of_the_data_sets_has_another_name_on_another_machine(monkeypatch):
-    digests = set()
-    for root in ("/data", "/mnt/disk/reid"):
-        monkeypatch.setattr(same_lists, "_root", root)
-        digests.add(same_lists._digest(items(root)))
-    assert len(digests) == 1
+def test_the_folder_of_the_data_sets_has_another_name_on_another_machine():
+    assert len({digest_of(items(root)) for root in ("/data", "/mnt/disk/reid", "here")}) == 1
+
+
+def test_a_list_without_images_and_one_with_a_name_of_any_bytes_have_digests():
+    assert digest_of([]) != digest_of([("a/\udcff.jpg", 0)]) != digest_of([("a/x.jpg", 0)])

@@ -11,6 +11,7 @@ from engine import runs
 from torch import nn
 
 from gcl import ConfigError
+from gcl.data.same_lists import digest_of
 from gcl.engine import checkpoint as module
 from gcl.engine.checkpoint import AtomicCheckpointer, BankState, TrainingState
 from gcl.modeling import MemoryBank
@@ -23,12 +24,12 @@ def checkpointer(tmp_path):
 
 
 def test_a_checkpoint_holds_the_model_what_was_registered_and_the_rest(checkpointer, tmp_path):
-    state = TrainingState(3, True)
+    state = TrainingState(3, True, "digest")
     checkpointer.checkpointables["training_state"] = state
     checkpointer.save("model_0001", epoch=1)
     saved = runs.load(tmp_path / "model_0001.pth")
     assert saved["epoch"] == 1
-    assert saved["training_state"] == {"seed": 3, "evaluated": True}
+    assert saved["training_state"] == {"seed": 3, "evaluated": True, "images": "digest"}
     runs.assert_same(saved["model"], dict(checkpointer.model.state_dict()))
     assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]
@@ -284,3 +285,16 @@ def test_killed_in_the_middle_of_writing_a_checkpoint(toy, finished, tmp_path, s
         runs.load(path)
     runs.train(out, toy, resume=True)
     assert_finished_alike(out, finished)
+
+
+def test_a_run_goes_on_with_its_own_images_alone():
+    saved = TrainingState(3, True, digest_of([("a.jpg", 0), ("b.jpg", 0)])).state_dict()
+    for items in ([("a.jpg", 0)], [("a.jpg", 0), ("c.jpg", 0)], [("a.jpg", 0), ("b.jpg", 1)]):
+        with pytest.raises(
+            ConfigError, match="images of DATASETS.NAMES are not those of the check"
+        ):
+            TrainingState(3, True, digest_of(items)).load_state_dict(saved)
+    moved = [("/elsewhere/a.jpg", 0), ("/elsewhere/b.jpg", 0)]
+    TrainingState(3, True, digest_of(moved)).load_state_dict(saved)
+    del saved["images"]  # of an earlier version
+    TrainingState(3, True, "any").load_state_dict(saved)

@@ -23,6 +23,12 @@ FOREIGN_CAMERAS = ("all", "own", "same")
 PRETRAINING_LOSSES = ("ReconstructionLoss", "AdversarialLoss", "R1Penalty")
 
 
+OWN_CROPS = "OwnCrops"
+"""The data set that reads GCL.DATA.FOLDER."""
+AUTO = "auto"
+"""As GCL.STRUCTURE.DIR: the training command makes the structures of own crops."""
+
+
 class ConfigError(ValueError):
     """A configuration value that can not work; the message names the key and the remedy."""
 
@@ -59,6 +65,20 @@ def add_gcl_config(cfg: CN) -> None:
     # The batch norm layers of E_id's backbone keep the statistics that they come with (ImageNet's,
     # or those of MODEL.WEIGHTS), also in training: steadier where batches are small or few.
     cfg.GCL.FREEZE_BN = False
+
+    # ---- your own crops, the data set "OwnCrops" in DATASETS.NAMES
+    cfg.GCL.DATA = CN()
+    # Folder of crops without labels; all folders in it count, too.
+    cfg.GCL.DATA.FOLDER = ""
+    # What their paths say: any of {camera}, {track} and {frame} (or {time}, with decimals), and {}
+    # for anything, as in "{camera}/{track}/{frame}.jpg". "": nothing.
+    cfg.GCL.DATA.PATTERN = ""
+    # Table of crops with the columns path, camera, track, time (all but path may be missing): only
+    # what it lists is read. "": crops.csv in the folder, where there is one.
+    cfg.GCL.DATA.TABLE = ""
+    # Labelled crops in Market-1501's naming, to test on; never trained on. "": none.
+    cfg.GCL.DATA.QUERY = ""
+    cfg.GCL.DATA.GALLERY = ""
 
     # ---- phase 1: contrast warm-up of E_id on original views (L_vi'' with its own negatives)
     cfg.GCL.CONTRAST = CN()
@@ -125,7 +145,8 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.STRUCTURE = CN()
     # Folder with {train,test}/{render,render_45,...,render_315}/<image>, and/or
     # {train,test}/geometry/<image>.npz; <image> is <data set>/<path below the data set's folder>,
-    # as tools/prepare_structure.py writes them, or the name of the image where it is unique
+    # as tools/prepare_structure.py writes them, or the name of the image where it is unique.
+    # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
     # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
     # CPU time (160 against 19 ms for 16 images of 256 x 128, benchmarks/structure.py)
@@ -186,6 +207,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         f"GCL.FOREIGN_CAMERAS is {gcl.FOREIGN_CAMERAS!r}: choose from"
         f" {', '.join(FOREIGN_CAMERAS)}.",
     )
+    _check_own_crops(cfg)
     if not training or cfg.MODEL.META_ARCHITECTURE != "GCL":
         return
     _require(
@@ -316,9 +338,46 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             " or train without structures by GCL.PHASES '(\"contrast\",)'.",
         )
         _require(
-            os.path.isdir(os.path.join(folder, "train")),
+            folder == AUTO or os.path.isdir(os.path.join(folder, "train")),
             f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the training images'"
             " structures.",
+        )
+
+
+def _check_own_crops(cfg: CN) -> None:
+    node, trained = cfg.GCL.DATA, OWN_CROPS in cfg.DATASETS.NAMES
+    if not trained:
+        for key, value in node.items():
+            _require(
+                value == "",
+                f"GCL.DATA.{key} is {value}, which {OWN_CROPS} alone reads: set DATASETS.NAMES"
+                f" \"('{OWN_CROPS}',)\", as projects/GCL/configs/folder.yml does.",
+            )
+        _require(
+            cfg.GCL.STRUCTURE.DIR != AUTO,
+            f"GCL.STRUCTURE.DIR {AUTO} is for {OWN_CROPS}: estimate the structures of another data"
+            " set by tools/prepare_structure.py.",
+        )
+        return
+    _require(node.FOLDER != "", "GCL.DATA.FOLDER is empty: give the folder of your crops.")
+    _require(
+        cfg.MODEL.META_ARCHITECTURE == "GCL",
+        f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which learns from identities:"
+        f" {OWN_CROPS} has none and trains GCL alone.",
+    )
+    _require(
+        not cfg.DATASETS.COMBINEALL,
+        f"DATASETS.COMBINEALL is on, but what {OWN_CROPS} is tested on is never trained on: set it"
+        " to False.",
+    )
+    _require(
+        (node.QUERY == "") == (node.GALLERY == ""),
+        "GCL.DATA.QUERY and GCL.DATA.GALLERY make a test together: give both or none.",
+    )
+    for key in ("QUERY", "GALLERY"):
+        _require(
+            node[key] == "" or os.path.isdir(node[key]),
+            f"GCL.DATA.{key} {node[key]} is no folder.",
         )
 
 

@@ -1,1 +1,6 @@
-"""Training data: what is read of a data set, in which order, and by which loaders."""
+"""Training data: what is read of a data set, in which order, and by which loaders.
+
+Importing registers the data set of own crops.
+"""
+
+from . import own_crops  # noqa: F401

@@ -14,10 +14,11 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 
-from gcl.config import ConfigError, generator_size
+from gcl.config import OWN_CROPS, ConfigError, generator_size
 from gcl.structure.store import open_store
 
 from .folder import dataset_keys
+from .own_crops import OwnCrops, own_arguments
 from .retrieval_dataset import RetrievalDataset
 from .same_lists import problem_of_all
 from .view_dataset import ViewDataset, with_structure
@@ -37,7 +38,9 @@ class TrainingSet:
     Attributes:
         items: (path, camera id) of each image, N of them.
         identities: (N,) integers for the ground-truth identities, used to log cluster quality and
-            for nothing else.
+            for nothing else; None, where nobody knows any (own crops).
+        tracks: (N,) integers for the tracks of own crops, -1 where unknown; None, where all are.
+        times: (N,) of own crops, in the unit of their names or table, nan where unknown; or None.
         usable: indices of the images that have structures (all, when no phase needs any).
         structures: where structure images come from, or None.
 
@@ -50,13 +53,17 @@ class TrainingSet:
     def __init__(self, cfg) -> None:
         self.cfg = cfg
         names = cfg.DATASETS.NAMES
-        sets = [load_dataset(name, combineall=cfg.DATASETS.COMBINEALL) for name in names]
+        combine = {"combineall": cfg.DATASETS.COMBINEALL}
+        sets = [load_dataset(name, **combine, **own_arguments(name, cfg)) for name in names]
         train = [item for dataset in sets for item in dataset.train]
         train.sort(key=lambda item: item[0])
         self.items = [(path, camera_number(camera)) for path, _, camera in train]
         if problem := problem_of_all("", f"DATASETS.NAMES {tuple(names)}", self.items):
             raise ConfigError(problem)
-        _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
+        self.identities = None
+        if OWN_CROPS not in names:
+            _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
+        self.tracks, self.times = _moments(sets, [path for path, _ in self.items])
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(
                 f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)} has {len(self.items)} training images,"
@@ -127,6 +134,22 @@ class TrainingSet:
         )[0]
 
 
+def _moments(sets: Sequence, paths: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Tracks (N,) int64 and times (N,) float64 of training images, as :class:`TrainingSet` has
+    them."""
+    known = {}
+    for dataset in sets:
+        if isinstance(dataset, OwnCrops):
+            known |= dataset.moments()
+    moments = [known.get(path, (-1, np.nan)) for path in paths]
+    tracks = np.array([track for track, _ in moments], np.int64)
+    times = np.array([time for _, time in moments], np.float64)
+    return (
+        tracks if (tracks >= 0).any() else None,
+        None if np.isnan(times).all() else times,
+    )
+
+
 def build_test_loader(cfg, name: str):
     """(loader over query and gallery of a data set, number of queries), as the toolbox's own, but
     sorted, and with DATALOADER.NUM_WORKERS workers instead of always four.
@@ -134,7 +157,7 @@ def build_test_loader(cfg, name: str):
     Raises:
         ConfigError: as :func:`load_test_set`.
     """
-    data = load_test_set(name)
+    data = load_test_set(name, **own_arguments(name, cfg))
     if comm.is_main_process():
         data.show_test()
     dataset = RetrievalDataset(
@@ -180,6 +203,8 @@ def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAM
         dataset = DATASET_REGISTRY.get(name)(root=_root, **kwargs)
         for split in splits:
             getattr(dataset, split)
+    except ConfigError:
+        raise
     except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:
         raise ConfigError(
             f"{key} {name}: {error} (searched under FASTREID_DATASETS = {os.path.abspath(_root)})."
@@ -187,14 +212,17 @@ def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAM
     return dataset
 
 
-def load_test_set(name: str):
+def load_test_set(name: str, **kwargs):
     """A data set of DATASETS.TESTS that can give a result.
+
+    Args:
+        kwargs: of the data set's class.
 
     Raises:
         ConfigError: it has no query or no gallery, or no query has a match: an image of its person
             in the gallery, from another camera. Or as :func:`load_dataset`.
     """
-    data = load_dataset(name, ("query", "gallery"), "DATASETS.TESTS")
+    data = load_dataset(name, ("query", "gallery"), "DATASETS.TESTS", **kwargs)
     for split in ("query", "gallery"):
         if not getattr(data, split):
             folder = getattr(data, f"{split}_dir", None)

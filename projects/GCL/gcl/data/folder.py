@@ -7,6 +7,8 @@ import os
 from gcl.photographs import SUFFIXES
 from gcl.structure.crop_keys import CropKeys, crop_keys, files_below
 
+from .own_crops import OwnCrops, is_hidden, path_below
+
 
 def images_in(folder: str, without: str | None = None) -> list[str]:
     """Sorted paths of the crops in ``folder`` and in all folders below it. Hidden ones, which are
@@ -15,13 +17,9 @@ def images_in(folder: str, without: str | None = None) -> list[str]:
     Args:
         without: a folder below it that holds none, whatever is in it.
     """
-    names = [name for name in files_below(folder) if name.lower().endswith(SUFFIXES)]
-    shown = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
-    paths = sorted(os.path.join(folder, *name.split("/")) for name in shown)
-    if without is None:
-        return paths
-    inside = os.path.join(os.path.realpath(without), "")
-    return [path for path in paths if not os.path.realpath(path).startswith(inside)]
+    names = files_below(folder, without=[without] if without else ())
+    shown = [name for name in names if name.lower().endswith(SUFFIXES) and not is_hidden(name)]
+    return sorted(path_below(folder, name) for name in shown)
 
 
 def folder_keys(folder: str, without: str | None = None) -> CropKeys:
@@ -30,12 +28,19 @@ def folder_keys(folder: str, without: str | None = None) -> CropKeys:
     Args:
         without: see :func:`images_in`.
     """
-    name = os.path.basename(os.path.abspath(folder)) or "crops"
-    return crop_keys(name, folder, images_in(folder, without))
+    return crop_keys(name_of(folder), folder, images_in(folder, without))
+
+
+def name_of(folder: str) -> str:
+    """Of a folder of crops as a data set."""
+    return os.path.basename(os.path.abspath(folder)) or "crops"
 
 
 def dataset_keys(name: str, dataset, items: list[tuple]) -> CropKeys:
-    """Whose structure is whose among ``items`` of a toolbox data set, registered as ``name``."""
+    """Whose structure is whose among ``items`` of a toolbox data set, registered as ``name``; among
+    own crops as in their folder."""
+    if isinstance(dataset, OwnCrops):
+        return crop_keys(name_of(dataset.folder), dataset.folder, (item[0] for item in items))
     return crop_keys(name, dataset_folder(dataset), (item[0] for item in items))
 
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from fastreid.data.build import _root
 from fastreid.utils import comm
 
 
@@ -24,7 +23,7 @@ def problem_of_all(problem: str, name: str, items: Sequence[tuple]) -> str:
     """
     if comm.get_world_size() == 1:
         return problem
-    gathered = comm.all_gather((problem, len(items), _digest(items)))
+    gathered = comm.all_gather((problem, len(items), digest_of(items)))
     found = next((problem for problem, _, _ in gathered if problem), "")
     if found or len({(count, digest) for _, count, digest in gathered}) == 1:
         return found
@@ -36,9 +35,13 @@ def problem_of_all(problem: str, name: str, items: Sequence[tuple]) -> str:
     )
 
 
-def _digest(items: Sequence[tuple]) -> str:
-    """Machines may have the data sets in folders of other names."""
+def digest_of(items: Sequence[tuple]) -> str:
+    """Of (path, ...) of each image, in order, wherever the folder of all of them lies: machines may
+    have the data sets in folders of other names, and a run may move."""
+    paths = [os.path.abspath(path) for path, *_ in items]
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
     digest = hashlib.sha256()
-    for path, *rest in items:
-        digest.update(repr((os.path.relpath(path, _root), *rest)).encode())
+    for path, (_, *rest) in zip(paths, items, strict=True):
+        name = os.path.relpath(path, folder)
+        digest.update(repr((name, *rest)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -196,16 +196,25 @@ class TrainingState:
     Attributes:
         seed: of the run; every epoch's random state follows from it and the epoch's number.
         evaluated: False in a checkpoint that was written before the evaluation of its epoch.
+        images: digest of the list of training images (:func:`~gcl.data.same_lists.digest_of`).
     """
 
-    def __init__(self, seed: int, fixed_seed: bool) -> None:
-        self.seed, self.fixed_seed = seed, fixed_seed
+    def __init__(self, seed: int, fixed_seed: bool, images: str = "") -> None:
+        self.seed, self.fixed_seed, self.images = seed, fixed_seed, images
         self.evaluated = True
 
     def state_dict(self) -> dict:
-        return {"seed": self.seed, "evaluated": self.evaluated}
+        return {"seed": self.seed, "evaluated": self.evaluated, "images": self.images}
 
     def load_state_dict(self, state: dict) -> None:
+        """Raises ConfigError when the checkpoint was trained on other images: its rows of the bank
+        and pseudo labels would be other people's."""
+        if state.get("images", self.images) != self.images:  # older ones have none
+            raise ConfigError(
+                "the training images of DATASETS.NAMES are not those of the checkpoint (they have"
+                " other names, cameras or another order): resume with the data as it was, or start"
+                " anew with MODEL.WEIGHTS."
+            )
         self.evaluated = state.get("evaluated", True)
         if not self.fixed_seed:  # SEED of the configuration wins
             self.seed = state["seed"]

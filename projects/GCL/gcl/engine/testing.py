@@ -11,6 +11,7 @@ from fastreid.utils import comm
 
 from gcl.config import ConfigError
 from gcl.data.build import build_test_loader, check_name, load_test_set, test_items
+from gcl.data.own_crops import own_arguments
 from gcl.data.same_lists import problem_of_all
 
 from .foreign_cameras import test_cameras
@@ -124,7 +125,7 @@ def check_tests(cfg) -> None:
         check_name(name, "DATASETS.TESTS")
         problem, items = "", ()
         try:
-            items = test_items(load_test_set(name))
+            items = test_items(load_test_set(name, **own_arguments(name, cfg)))
         except ConfigError as error:
             problem = str(error)
         if problem := problem_of_all(problem, f"DATASETS.TESTS {name}", items):

@@ -12,6 +12,7 @@ from fastreid.utils.events import EventStorage
 
 from gcl.config import check_batches
 from gcl.data.build import TrainingSet, seed_of
+from gcl.data.same_lists import digest_of
 from gcl.modeling import GCL
 
 from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
@@ -82,7 +83,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(seed, cfg.SEED >= 0)
+        self.state = TrainingState(seed, cfg.SEED >= 0, digest_of(self.train_set.items))
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))

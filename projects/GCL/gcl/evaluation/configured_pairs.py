@@ -10,6 +10,7 @@ import numpy as np
 from gcl.config import ConfigError, generator_size
 from gcl.data.build import camera_number, load_dataset
 from gcl.data.folder import dataset_keys
+from gcl.data.own_crops import own_arguments
 from gcl.data.view_dataset import ViewDataset, with_structure
 from gcl.structure.store import StructureStore, open_store
 from gcl.synthetic import SyntheticPedestrians
@@ -44,7 +45,7 @@ def open_sets(
     for split, names in splits.items():
         sets, crops = [], {}
         for name in names:
-            data = load_dataset(name)
+            data = load_dataset(name, **own_arguments(name, cfg))
             items = data.train if split == "train" else data.query + data.gallery
             sets.append((name, data, items))
             crops |= dataset_keys(name, data, items)

@@ -103,13 +103,27 @@ def locate(
     return found
 
 
-def files_below(folder: str, suffix: str = "") -> set[str]:
+def files_below(
+    folder: str,
+    suffix: str = "",
+    without: Collection[str] = (),
+    onerror: Callable[[OSError], object] | None = None,
+) -> set[str]:
     """Files in ``folder`` and all folders below it, relative to it, with "/" between folders.
 
-    Links are followed, but not into a folder that they are in.
+    Links are followed, but not into a folder that they are in. One listing a folder: no file is
+    looked at.
+
+    Args:
+        without: folders of which nothing counts.
+        onerror: is told of a folder that can not be listed; None: it counts as empty.
     """
+    closed = {os.path.join(os.path.realpath(path), "") for path in without if path}
     found = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=onerror):
+        if closed and os.path.join(os.path.realpath(parent), "").startswith(tuple(closed)):
+            folders[:] = []
+            continue
         below = "" if parent == folder else os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = f"{below}/" if below else ""
         found.update(prefix + name for name in files if name.endswith(suffix))

@@ -21,7 +21,7 @@ import argparse
 import datetime
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch.distributed as dist
 
@@ -231,32 +231,44 @@ def run(args: argparse.Namespace) -> bool:
     if main_process and args.source in ADAPTERS:
         print(f"{args.source}: {ADAPTERS[args.source].licence}")
     for split, crops in list_crops(args.data, args.split, args.out).items():
-        folder = os.path.join(args.out, split)
-        broken = set()
-        if check:
-            store = open_written(args.out, split, args.write, crops, args.height)
-            problems = verify(Verification(store), args.workers)
-            text = f"{split}: {report(problems, files_of(len(crops), check))}"
-            good &= not problems
-            broken = {p.crop for p in problems if p.kind in ("crop", "broken")}
-        else:
-            if args.source == ESTIMATE:
-                summary = estimate(args, split, crops)
-            else:
-                source = open_source(args, split, crops)
-                dataset = Preparation(crops, source, folder, args.write, args.height)
-                summary = prepare(dataset, args.workers)
-            text = summary.table(split)
-            good &= summary.complete
-            if main_process and list_failed(crops, folder, summary.lost):
-                text += f"\nall of them are in {os.path.join(folder, FAILED)}"
+        if not check:
+            good &= make(args, split, crops)
+            continue
+        store = open_written(args.out, split, args.write, crops, args.height)
+        problems = verify(Verification(store), args.workers)
+        good &= not problems
         if main_process:
-            print(printable(text))
-            picture = os.path.join(args.out, f"sheet_{split}.png")
-            store = open_written(args.out, split, args.write, crops, args.height)
-            if sheet(store, [crop for crop in crops if crop not in broken], picture):
-                print(f"look at {picture}")
+            print(printable(f"{split}: {report(problems, files_of(len(crops), check))}"))
+            broken = {p.crop for p in problems if p.kind in ("crop", "broken")}
+            look(args, split, crops, [crop for crop in crops if crop not in broken])
     return good
+
+
+def make(args: argparse.Namespace, split: str, crops: CropKeys) -> bool:
+    """Make what the crops of a split lack and print what happened; whether each of them has its
+    structure then."""
+    folder = os.path.join(args.out, split)
+    if args.source == ESTIMATE:
+        summary = estimate(args, split, crops)
+    else:
+        source = open_source(args, split, crops)
+        dataset = Preparation(crops, source, folder, args.write, args.height)
+        summary = prepare(dataset, args.workers)
+    if share()[0] == 0:
+        text = summary.table(split)
+        if list_failed(crops, folder, summary.lost):
+            text += f"\nall of them are in {os.path.join(folder, FAILED)}"
+        print(printable(text))
+        look(args, split, crops, crops)
+    return summary.complete
+
+
+def look(args: argparse.Namespace, split: str, crops: CropKeys, whole: Iterable[str]) -> None:
+    """Write a sheet of crops that are ``whole``, with their structures."""
+    picture = os.path.join(args.out, f"sheet_{split}.png")
+    store = open_written(args.out, split, args.write, crops, args.height)
+    if sheet(store, whole, picture):
+        print(f"look at {picture}")
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 python tools/train_net.py --config-file projects/GCL/configs/market.yml [--num-gpus N] [KEY VALUE
 ...]
 
-One option is added to it: --import FILE.
+Two options are added to it: --import FILE, and --dry-run, which says what is understood of a folder
+of crops (projects/GCL/configs/folder.yml) and what follows from it, and stops.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.atomic_files import write_json
+from gcl.data.crop_list import Numbers
 from gcl.engine import trainer_of
 from gcl.engine.divergence import DivergedError
 from gcl.engine.hooks import NoClusterError
@@ -28,6 +30,7 @@ from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
 from .command_line import LOST, find_config, given_keys, read_config, sentence
+from .folder_run import estimate, follow_folder, own_keys, prepares, reads_folder, understand
 from .open_encoder import load_encoder
 from .user_modules import add_import_argument, import_modules
 
@@ -37,9 +40,15 @@ logger = logging.getLogger("gcl")  # also where this file is __main__
 USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
 
 
-def load_config(args):
-    """The configuration of the command line, checked and frozen."""
+def load_config(args, numbers: Numbers | None = None):
+    """The configuration of the command line, checked and frozen.
+
+    Args:
+        numbers: of own crops; None: those that the run has written down.
+    """
     cfg = read_config(args.config_file, args.opts)
+    if reads_folder(cfg):
+        follow_folder(cfg, own_keys(args.config_file, args.opts), numbers)
     check_gcl_config(cfg, training=not args.eval_only)
     if args.eval_only:
         if not cfg.DATASETS.TESTS:
@@ -104,18 +113,50 @@ def run_process(args):
         sys.exit(LOST)
 
 
+def prepare(arguments) -> bool:
+    """Check the configuration, and make what a run on own crops needs before its processes start;
+    whether there is anything more to do.
+
+    Raises:
+        ConfigError: a value that can not work.
+    """
+    config = read_config(arguments.config_file, arguments.opts)
+    crops = None
+    if not reads_folder(config):
+        config = load_config(arguments)
+        if arguments.dry_run:
+            raise ConfigError(
+                "--dry-run says what is understood of GCL.DATA.FOLDER, and DATASETS.NAMES has no"
+                " OwnCrops: leave it out."
+            )
+    elif prepares():
+        crops = understand(arguments, load_config)
+        if arguments.dry_run:
+            return False
+        config = load_config(arguments)
+    try:
+        compat.set_device(config.MODEL.DEVICE)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if crops is not None:
+        estimate(arguments, config, crops)
+    return not arguments.dry_run
+
+
 def main() -> None:
     parser = default_argument_parser()
     add_import_argument(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what is understood of GCL.DATA.FOLDER and what follows from it, and stop",
+    )
     arguments = parser.parse_args()
     try:
         import_modules(arguments.modules)
         arguments.config_file = find_config(arguments.config_file)  # the toolbox opens it, too
-        config = load_config(arguments)
-        try:
-            compat.set_device(config.MODEL.DEVICE)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        if not prepare(arguments):
+            return
         compat.launch(
             run_process,
             arguments.num_gpus,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-import string
 from typing import NamedTuple
 
+from gcl.name_pattern import NamePattern
 from gcl.structure.geometry import GeometryError
 
 CROP_NAMES = "{person}_{frame}"
 
-_FIELDS = {"person": r"\d+", "frame": r"\d+", "video": r"[^/]+", "": r"[^/]*"}
+_FIELDS = {"person": r"\d+", "frame": r"\d+", "video": r"[^/]+"}
 
 
 class Place(NamedTuple):
@@ -39,30 +38,17 @@ class CropNames:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         try:
-            parts = list(string.Formatter().parse(pattern))
+            self._names = NamePattern(pattern, _FIELDS)
         except ValueError as error:
             raise GeometryError(f"--crop-names {pattern}: {error}.") from error
-        expression, seen = "", set()
-        for text, field, form, conversion in parts:
-            expression += re.escape(text)
-            if field is None:  # text behind the last field
-                continue
-            if field not in _FIELDS or form or conversion or field in seen:
-                raise GeometryError(
-                    f"--crop-names {pattern}: fields are {{person}}, {{frame}} and {{video}}, each"
-                    " at most once, and {} for anything else."
-                )
-            seen |= {field} - {""}
-            expression += f"(?P<{field}>{_FIELDS[field]})" if field else _FIELDS[field]
-        if "frame" not in seen:
+        if "frame" not in self._names.found:
             raise GeometryError(f"--crop-names {pattern}: there is no {{frame}} in it.")
-        self._expression = re.compile(f"(?:.*/)?{expression}", re.DOTALL | re.ASCII)
 
     def __call__(self, key: str) -> Place | None:
         """What the key of a crop says; None where it is named in another way."""
-        match = self._expression.fullmatch(os.path.splitext(key)[0])
-        if not match:
+        match = self._names.match(os.path.splitext(key)[0])
+        if match is None:
             return None
-        found = match.groupdict()
+        found = match[1]
         person = int(found["person"]) if "person" in found else None
         return Place(found.get("video"), person, int(found["frame"]))

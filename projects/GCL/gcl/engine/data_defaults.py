@@ -1,0 +1,72 @@
+"""Values of the recipe of pku.yml that follow from the numbers of a data set.
+
+Measured are two points: 640 images of two cameras (pku.yml) and 4,821 (docs/experiments.md, the
+encoder of drawn people); the rest is what lies between and beyond them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gcl.config import ConfigError
+
+LEAST = 64
+"""Images: at fewer the smallest neighbourhood, 6, is a large part of all of them."""
+PASSES = 16
+"""Epochs with contrast: each makes its pseudo labels anew."""
+A_TRACK = 16
+"""Images of a track that count as different: its other frames show the same again."""
+CAMERAS = 64
+"""That GCL.CAMERA_NORM can tell apart."""
+OF_A_CAMERA = 32
+"""Images, from which on its own statistics weigh as much as those of all cameras."""
+
+
+def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, object]:
+    """Key -> value for a training set without labels.
+
+    With N images, and d = min(N, 16 tracks) of them different (d = N without tracks):
+
+    - GCL.ITERS_PER_EPOCH: max(min(d / 16, 40), d / 128) steps, so that the 16 epochs with contrast
+      draw every image 32 times where there are few, 640 steps where there are up to 5,120, and
+      every image 4 times where there are more. Epochs stay 2 + 1 + 14.
+    - GCL.LABELS.K1: 12 + 2.75 log2(N / 640), in 6 ... 30, and at least one and a half tracks: the
+      other frames of a track would fill a smaller neighbourhood. K2 and MIN_SAMPLES: a fifth of it
+      (rounded up, at least 2; rounded down, in 2 ... 4).
+    - GCL.LABELS.EPS: 0.55 + 0.0172 log2(N / 640), in 0.5 ... 0.6.
+    - Images of a batch: 32; 16 below 128 images.
+    - GCL.CAMERA_NORM: with 2 to 64 cameras of 32 images or more in the mean.
+
+    None of them falls when N grows.
+
+    Args:
+        images: N.
+        cameras: 1 where nobody knows any.
+        tracks: 0 where nobody knows any; else an image without one counts as one.
+
+    Raises:
+        ConfigError: there are fewer images than anything can be learnt from.
+    """
+    if images < LEAST:
+        raise ConfigError(
+            f"GCL.DATA.FOLDER has {images} crops, and fewer than {LEAST} teach nothing: add crops,"
+            " or use the packaged encoder as it is (gcl.modeling.packaged_encoder)."
+        )
+    octaves = math.log2(images / 640)
+    different = min(images, A_TRACK * tracks) if tracks else images
+    length = images / tracks if tracks else 0.0
+    k1 = min(max(round(12 + 2.75 * octaves), math.ceil(1.5 * length), 6), 30)
+    batch = 32 if images >= 128 else 16
+    return {
+        "GCL.ITERS_PER_EPOCH": max(math.ceil(max(min(different / 16, 40), different / 128)), 4),
+        "GCL.CONTRAST.EPOCHS": 2,
+        "GCL.GENERATOR.EPOCHS": 1,
+        "GCL.JOINT.EPOCHS": PASSES - 2,
+        "GCL.CONTRAST.IMS_PER_BATCH": batch,
+        "SOLVER.IMS_PER_BATCH": batch,
+        "GCL.LABELS.K1": k1,
+        "GCL.LABELS.K2": max(math.ceil(k1 / 5), 2),
+        "GCL.LABELS.MIN_SAMPLES": min(max(k1 // 5, 2), 4),
+        "GCL.LABELS.EPS": round(min(max(0.55 + 0.0172 * octaves, 0.5), 0.6), 2),
+        "GCL.CAMERA_NORM": 2 <= cameras <= CAMERAS and images >= OF_A_CAMERA * cameras,
+    }

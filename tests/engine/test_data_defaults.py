@@ -1,0 +1,95 @@
+"""Values that follow from the numbers of a data set."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from engine import runs
+
+from gcl.config import ConfigError
+from gcl.engine.data_defaults import LEAST, data_defaults
+from gcl.tools.command_line import read_config
+
+SIZES = sorted({round(LEAST * 1.07**i) for i in range(120)} | {200, 640, 4821, 5120, 200_000})
+GROW = ("GCL.ITERS_PER_EPOCH", "SOLVER.IMS_PER_BATCH", "GCL.LABELS.K1", "GCL.LABELS.K2")
+GROW = (*GROW, "GCL.LABELS.MIN_SAMPLES", "GCL.LABELS.EPS", "GCL.CAMERA_NORM")
+
+
+def value(cfg, key: str):
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+@pytest.mark.parametrize("tracks", [0, 80])
+def test_pku_s_values_at_its_640_crops_of_two_cameras(tracks):
+    cfg = read_config(str(runs.REPOSITORY / "projects/GCL/configs/pku.yml"), [])
+    for key, chosen in data_defaults(640, 2, tracks).items():
+        assert chosen == value(cfg, key), key
+
+
+@pytest.mark.parametrize("tracks", [0, 990])
+def test_what_was_measured_at_4821_crops(tracks):
+    found = data_defaults(4821, 6, tracks)
+    labels = {key.split(".")[-1]: v for key, v in found.items() if "LABELS" in key}
+    assert labels == {"K1": 20, "K2": 4, "MIN_SAMPLES": 4, "EPS": 0.6}
+    epochs = found["GCL.CONTRAST.EPOCHS"] + found["GCL.JOINT.EPOCHS"]
+    steps = found["GCL.ITERS_PER_EPOCH"] * epochs
+    assert steps == pytest.approx(600, rel=0.1)
+    assert found["GCL.CAMERA_NORM"] and found["SOLVER.IMS_PER_BATCH"] == 32
+
+
+@pytest.mark.parametrize("tracks", [0, 30, 3000])
+def test_nothing_falls_when_there_are_more_crops(tracks):
+    rows = [data_defaults(n, 2, tracks) for n in SIZES]
+    for key in GROW:
+        column = [row[key] for row in rows]
+        assert column == sorted(column), key
+
+
+def test_the_formulas():
+    """Written down again, from the docstring."""
+    for n in SIZES:
+        found, octaves = data_defaults(n, 1), math.log2(n / 640)
+        k1 = round(min(max(12 + 2.75 * octaves, 6), 30))
+        assert found["GCL.LABELS.K1"] == k1 and found["GCL.LABELS.K2"] == max(-(-k1 // 5), 2)
+        assert found["GCL.LABELS.MIN_SAMPLES"] == min(max(k1 // 5, 2), 4)
+        assert found["GCL.LABELS.EPS"] == pytest.approx(
+            min(max(0.55 + 0.0172 * octaves, 0.5), 0.6), abs=0.0051
+        )
+        drawn = found["GCL.ITERS_PER_EPOCH"] * 16 * 32  # over the whole run
+        passes = 32 if n <= 640 else max(640 * 32 / n, 4)
+        assert passes * n <= drawn < passes * n + 16 * 32 or found["GCL.ITERS_PER_EPOCH"] == 4
+
+
+def test_two_hundred_and_two_hundred_thousand():
+    few, many = data_defaults(200, 1), data_defaults(200_000, 12)
+    assert (few["GCL.ITERS_PER_EPOCH"], few["GCL.LABELS.K1"]) == (13, 7)
+    assert (many["GCL.ITERS_PER_EPOCH"], many["GCL.LABELS.K1"]) == (1563, 30)
+    for found in (few, many):
+        assert found["GCL.LABELS.K2"] <= found["GCL.LABELS.K1"]
+        assert 0 < found["GCL.LABELS.EPS"] < 1
+
+
+def test_more_tracks_are_more_to_learn_from_and_longer_ones_need_more_neighbours():
+    steps = [data_defaults(20_000, 2, t)["GCL.ITERS_PER_EPOCH"] for t in (100, 400, 800, 2000)]
+    assert steps == [40, 50, 100, 157]  # 1,600, 6,400, 12,800 and all 20,000 count as different
+    k1 = [data_defaults(640, 2, tracks)["GCL.LABELS.K1"] for tracks in (640, 80, 64, 40, 10)]
+    assert k1 == [12, 12, 15, 24, 30]
+
+
+@pytest.mark.parametrize(
+    ("images", "cameras", "normed"),
+    [(640, 1, False), (640, 2, True), (640, 20, True), (640, 21, False), (9999, 65, False)],
+)
+def test_cameras_are_standardised_where_there_are_several_with_enough_crops(
+    images, cameras, normed
+):
+    assert data_defaults(images, cameras)["GCL.CAMERA_NORM"] is normed
+
+
+def test_too_few_crops():
+    with pytest.raises(ConfigError, match=f"has {LEAST - 1} crops, and fewer than {LEAST} teach"):
+        data_defaults(LEAST - 1, 1)
+    assert data_defaults(LEAST, 1)["SOLVER.IMS_PER_BATCH"] == 16
