@@ -63,7 +63,7 @@ def test_several_runs_of_a_name_are_their_mean_and_sample_deviation(tmp_path):
 def test_curves_of_several_runs_have_one_entry_in_the_legend(runs, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(module.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-    curves({"one": runs["run"], "two": runs["run"] * 3}, "nowhere.png")
+    curves({"one": runs["run"], "two": runs["run"] * 3}, str(tmp_path / "curves.png"))
     axes = drawn[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]
     assert [line.get_color() for line in axes.lines] == ["C0", "C1", "C1", "C1"]
