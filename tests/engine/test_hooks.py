@@ -64,18 +64,18 @@ def trainer(toy, tmp_path):
     )
 
 
-def label_hook(trainer, toy, tmp_path, identities=None, **changes):
+def label_hook(trainer, toy, tmp_path, identities=None, tracks=None, **changes):
     options = {"GCL__LABELS__K1": 3, "GCL__LABELS__K2": 1, "GCL__LABELS__MIN_SAMPLES": 2}
     cfg = runs.config(tmp_path, toy, **(options | changes))
-    hook = hooks.PseudoLabelHook(cfg, identities)
+    hook = hooks.PseudoLabelHook(cfg, identities, tracks)
     hook.trainer = trainer
     return hook
 
 
 @pytest.fixture
 def build(trainer, toy, tmp_path):
-    def build(identities=None, **changes):
-        return label_hook(trainer, toy, tmp_path, identities, **changes)
+    def build(identities=None, tracks=None, **changes):
+        return label_hook(trainer, toy, tmp_path, identities, tracks, **changes)
 
     return build
 
@@ -97,6 +97,22 @@ def test_the_truth_is_logged_when_it_exists_and_changes_nothing(trainer, build):
     scalars = trainer.storage.scalars
     assert scalars["labels/precision"] == 1
     assert scalars["labels/recall"] == pytest.approx(8 * 3 / (4 * 15))
+
+
+def test_tracks_are_heard(trainer, build):
+    """The first two people of three images are as one; two tracks at the same time part them."""
+    features = trainer.gcl.bank.features
+    features[3:6] = features[:3]
+    build(GCL__LABELS__K1=6).before_epoch()
+    assert len(set(trainer.gcl.bank.labels[:6].tolist())) == 1
+    tracks = {
+        "tracks": np.arange(N) // 3,
+        "times": np.arange(N) % 3,
+        "cameras": np.zeros(N, np.int64),
+    }
+    build(tracks=tracks, GCL__LABELS__K1=6).before_epoch()
+    first, second = (set(trainer.gcl.bank.labels[i : i + 3].tolist()) for i in (0, 3))
+    assert len(first) == len(second) == 1 and first != second
 
 
 @pytest.mark.parametrize("epoch", [2, 3])

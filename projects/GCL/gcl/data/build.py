@@ -92,6 +92,14 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.items)
 
+    def seen_in_tracks(self) -> dict[str, np.ndarray]:
+        """Tracks, times and cameras of the images, as pseudo labels take them; {} where no track
+        is known."""
+        if self.tracks is None:
+            return {}
+        known = {"tracks": self.tracks, "cameras": np.array([camera for _, camera in self.items])}
+        return known if self.times is None else known | {"times": self.times}
+
     def dataset(self, phase: str) -> ViewDataset:
         """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with
         structures."""

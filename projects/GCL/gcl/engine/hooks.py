@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -94,12 +95,18 @@ class PseudoLabelHook(HookBase):
     Args:
         cfg: GCL.LABELS.
         identities: (N,) ground truth, for the log only; None: none exists.
+        tracks: what is known of tracks, as :class:`PseudoLabeler` takes it; {}: nothing.
 
     Raises:
         NoClusterError: (from ``before_epoch``) there never were usable labels.
     """
 
-    def __init__(self, cfg, identities: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        cfg,
+        identities: np.ndarray | None = None,
+        tracks: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.node = node = cfg.GCL.LABELS
         self.shares: list[float] = []  # of outliers, epoch by epoch
         self.fresh = node.FEATURES == "fresh"
@@ -111,7 +118,7 @@ class PseudoLabelHook(HookBase):
             eps=node.EPS if node.EPS > 0 else None,
             rho=node.RHO,
         )
-        self.identities = identities
+        self.identities, self.tracks = identities, tracks or {}
 
     def before_epoch(self) -> None:
         trainer = self.trainer
@@ -128,7 +135,7 @@ class PseudoLabelHook(HookBase):
                 len(model.bank.labels),
                 self.k1,
             )
-        result = self.labeler(model.bank.features)
+        result = self.labeler(model.bank.features, **self.tracks)
         labels = torch.from_numpy(result.labels).to(model.device)
         problem = None
         if result.num_clusters == 0:

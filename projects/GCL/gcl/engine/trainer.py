@@ -137,7 +137,9 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
         toolbox = [ours(hook) for hook in super().build_hooks()]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
-        start = [PhaseHook(), PseudoLabelHook(self.cfg, self.train_set.identities), LoaderHook()]
+        known = self.train_set
+        labels = PseudoLabelHook(self.cfg, known.identities, known.seen_in_tracks())
+        start = [PhaseHook(), labels, LoaderHook()]
         readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)
         end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]
         if comm.is_main_process():
