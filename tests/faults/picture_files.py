@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -16,8 +17,8 @@ from gcl.structure.estimate.crops import load_crop
 from gcl.structure.store import FOLDERS, RenderStore, renders_whole
 from gcl.synthetic.examples import Examples, read_examples
 from gcl.synthetic.people import People, read_people
-from gcl.synthetic.plan import Settings, as_dict
-from gcl.synthetic.set_files import read_settings
+from gcl.synthetic.plan import Settings
+from gcl.synthetic.set_folder import read_settings
 from gcl.synthetic.turns import Turns, read_turns
 
 SIZE = (64, 32)
@@ -101,7 +102,7 @@ def _drawn_kinds(rng: np.random.Generator) -> list[Kind]:
             ("examples", examples, read_examples),
         )
     ]
-    settings = json.dumps(as_dict(Settings())).encode()
+    settings = json.dumps(dataclasses.asdict(Settings())).encode()
     # the commands that draw sets end with its sentence, too
     return [*shards, Kind("set.json", settings, _read_set, refusals=(*REFUSALS, ValueError))]
 
@@ -121,4 +122,4 @@ def _shard_reader(good: tuple, read: Callable) -> Callable[[str], None]:
 
 
 def _read_set(path: str) -> None:
-    assert isinstance(read_settings(os.path.dirname(path)), Settings)
+    assert isinstance(read_settings(os.path.dirname(path), Settings), Settings)

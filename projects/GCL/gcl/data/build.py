@@ -93,12 +93,14 @@ class TrainingSet:
         return len(self.items)
 
     def seen_in_tracks(self) -> dict[str, np.ndarray]:
-        """Tracks, times and cameras of the images, as pseudo labels take them; {} where no track
-        is known."""
+        """Tracks and cameras of the images, as pseudo labels take them; {} where no track is known.
+
+        Without the times: frames that count from 0 in every track would make all tracks of a camera
+        simultaneous, and keep a person's tracks apart.
+        """
         if self.tracks is None:
             return {}
-        known = {"tracks": self.tracks, "cameras": np.array([camera for _, camera in self.items])}
-        return known if self.times is None else known | {"times": self.times}
+        return {"tracks": self.tracks, "cameras": np.array([camera for _, camera in self.items])}
 
     def dataset(self, phase: str) -> ViewDataset:
         """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with
