@@ -281,17 +281,15 @@ def test_the_labelled_part_is_for_tests_alone(shop, write_crop, tmp_path):
     }
 
 
+def of_folder(folder):
+    """KEY VALUE pairs of a training set of own crops, without structures."""
+    names = ("DATASETS.NAMES", ("OwnCrops",), "GCL.PHASES", ("contrast",))
+    return (*names, "GCL.DATA.FOLDER", folder)
+
+
 def test_a_training_set_of_own_crops_has_tracks_and_times_and_no_identities(tiny_cfg, shop):
     folder = shop(*(f"{c}/{t}/{f}.jpg" for c in "ba" for t in (1, 2) for f in (3, 4)), "z/x.jpg")
-    pairs = (
-        "DATASETS.NAMES",
-        ("OwnCrops",),
-        "GCL.DATA.FOLDER",
-        folder,
-        "GCL.PHASES",
-        ("contrast",),
-    )
-    cfg = tiny_cfg(*pairs, "GCL.DATA.PATTERN", "{camera}/{track}/{frame}.jpg")
+    cfg = tiny_cfg(*of_folder(folder), "GCL.DATA.PATTERN", "{camera}/{track}/{frame}.jpg")
     found = TrainingSet(cfg)
     assert [os.path.relpath(path, folder) for path, _ in found.items][:3] == [
         "a/1/3.jpg",
@@ -313,15 +311,7 @@ def test_a_training_set_of_own_crops_has_tracks_and_times_and_no_identities(tiny
 
 def test_the_list_that_a_run_has_written_down_is_its_list(tiny_cfg, shop, tmp_path):
     folder = shop(*(f"{i}.jpg" for i in range(6)))
-    pairs = (
-        "DATASETS.NAMES",
-        ("OwnCrops",),
-        "GCL.DATA.FOLDER",
-        folder,
-        "GCL.PHASES",
-        ("contrast",),
-    )
-    cfg = tiny_cfg(*pairs, "OUTPUT_DIR", str(tmp_path / "out"))
+    cfg = tiny_cfg(*of_folder(folder), "OUTPUT_DIR", str(tmp_path / "out"))
     (tmp_path / "out").mkdir()
     crops = tuple(Crop(f"{i}.jpg", "gate" if i else "") for i in range(5))
     write_list(CropList(folder, crops), str(tmp_path / "out"))

@@ -26,3 +26,11 @@ def test_without_a_test_set_there_is_a_sentence(finished, toy, tmp_path, run_too
     pairs = [*runs.options(tmp_path, toy), "MODEL.WEIGHTS", finished / "model_final.pth"]
     status, _ = run_tool("rank_lists", "--config-file", runs.CONFIG, *pairs, "DATASETS.TESTS", "()")
     assert "DATASETS.TESTS is empty" in status
+
+
+def test_what_is_no_picture_is_told_before_the_search(finished, toy, tmp_path, run_tool):
+    pairs = [*runs.options(tmp_path, toy), "MODEL.WEIGHTS", finished / "model_final.pth"]
+    line = ["--config-file", runs.CONFIG, "--out", tmp_path / "lists.nothing"]
+    status, _ = run_tool("rank_lists", *line, *pairs)
+    assert "lists.nothing is no name of a picture" in status
+    assert not (tmp_path / "lists.nothing").exists()

@@ -11,13 +11,16 @@ frames are the same person, red ones another. The queries are always the same.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 
 import torch
 from fastreid.evaluation.evaluator import inference_context
+from PIL import Image
 
 from gcl import ConfigError, check_gcl_config, compat
+from gcl.atomic_files import atomic
 from gcl.data.build import build_test_loader
 from gcl.engine.foreign_cameras import test_cameras
 from gcl.engine.initial_weights import check_evaluated_weights
@@ -75,11 +78,16 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("DATASETS.TESTS is empty: name the data set to search in.")
     if min(args.queries, args.depth) < 1:
         raise ConfigError("--queries and --depth must be at least 1.")
+    kind = Image.registered_extensions().get(os.path.splitext(args.out)[1].lower())
+    if kind is None:
+        raise ConfigError(f"--out {args.out} is no name of a picture: give one that ends in .png.")
     check_evaluated_weights(cfg)
     cfg.freeze()
     compat.set_device(cfg.MODEL.DEVICE)
     lists = rank_lists(cfg, args.queries, args.depth)
-    rank_sheet(lists).save(args.out)
+    sheet = rank_sheet(lists)
+    with atomic(args.out) as file:
+        sheet.save(file, kind)
     first = sum(row.same[0] for row in lists if row.found)
     print(f"{first} of {len(lists)} queries find their person first; look at {args.out}")
 
