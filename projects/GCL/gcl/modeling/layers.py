@@ -151,7 +151,8 @@ class RunningNorm(nn.Module):
     def _scatter(self, buffer: Tensor, values: Tensor, group: Tensor | None) -> None:
         """Add values (B, ...) to the rows of their groups, and all of them to row 0."""
         row = self._rows(values, group)
-        buffer.index_add_(0, row[row > 0], values[row > 0])
+        # zeros for row 0, and not fewer rows: a GPU would wait for the host to count them
+        buffer.index_add_(0, row, values.masked_fill((row == 0)[:, None], 0.0))
         buffer[0] += values.sum(0)
 
 

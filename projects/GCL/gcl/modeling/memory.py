@@ -59,14 +59,16 @@ class MemoryBank(nn.Module):
         features = F.normalize(features.detach().float(), dim=1)
         if comm.get_world_size() > 1:
             features, indices = _gather(features), _gather(indices)
-        finite = features.isfinite().all(1)
-        features, indices = features[finite], indices.to(self.features.device)[finite]
-        rows, inverse = torch.unique(indices, return_inverse=True)
-        last = torch.zeros_like(rows).scatter_reduce(
-            0, inverse, torch.arange(len(indices), device=rows.device), "amax", include_self=False
-        )
-        mixed = self.alpha * self.features[rows] + (1 - self.alpha) * features[last]
-        self.features[rows] = F.normalize(mixed, dim=1)
+        indices = indices.to(self.features.device)
+        # No size may depend on what is in a tensor, or a GPU waits for the host: every image writes
+        # what the last finite one of its row makes of it, or the row as it was.
+        writes = (indices[:, None] == indices) & features.isfinite().all(1)
+        order = torch.arange(len(indices), device=indices.device)
+        last = torch.where(writes, order, -1).amax(1)
+        old = self.features[indices]
+        mixed = self.alpha * old + (1 - self.alpha) * features[last.clamp(min=0)]
+        new = torch.where((last >= 0)[:, None], F.normalize(mixed, dim=1), old)
+        self.features.index_copy_(0, indices, new)
 
 
 def _gather(tensor: Tensor) -> Tensor:
