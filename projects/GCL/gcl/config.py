@@ -45,6 +45,9 @@ def add_gcl_config(cfg: CN) -> None:
     # Seed of everything random; two CPU runs with the same seed are identical bit for bit.
     # Below 0: drawn from the operating system, written to the log and kept in the checkpoints.
     cfg.SEED = -1
+    # Networks in bfloat16 where that is safe (losses, pooling and neck stay in float32). None: on a
+    # GPU that has it, and not on a CPU; or True, False. A GPU without it computes in float16.
+    cfg.SOLVER.AMP.ENABLED = None
 
     cfg.GCL = CN()
     # What to train, in this order, in one process: any of "contrast", "generator", "joint".

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import re
 
+import torch
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.events import EventStorage
 
+from gcl.compat.device import has_bfloat16
 from gcl.config import check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
@@ -29,12 +31,20 @@ from .hooks import (
     SheetHook,
 )
 from .initial_weights import without_imagenet
+from .late_losses import LateLosses
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
 from .testing import TestedTrainer, check_tests
 
 logger = logging.getLogger(__name__)
+
+
+def mixed_precision(cfg) -> bool:
+    """SOLVER.AMP.ENABLED; where it is None, whether the run is on a GPU that has bfloat16."""
+    if cfg.SOLVER.AMP.ENABLED is not None:
+        return cfg.SOLVER.AMP.ENABLED
+    return cfg.MODEL.DEVICE != "cpu" and has_bfloat16(torch.device(cfg.MODEL.DEVICE))
 
 
 class _NoBatches:
@@ -80,6 +90,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         cfg = cfg.clone()
         cfg.defrost()
         cfg.SOLVER.MAX_EPOCH = self.plan.num_epochs
+        cfg.SOLVER.AMP.ENABLED = mixed_precision(cfg)
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
@@ -87,6 +98,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))
+        self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
         use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
 
     @property
@@ -103,6 +115,8 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
     def run_step(self) -> None:
         try:
             super().run_step()
+            if (self.iter + 1) % self.iters_per_epoch == 0:
+                self._losses.flush()
         except FloatingPointError as error:  # the toolbox's; its last line has the losses
             losses = re.sub(r"np\.float64\((.*?)\)", r"\1", str(error).strip().splitlines()[-1])
             raise diverged(self, losses) from error

@@ -165,6 +165,10 @@ class GCL(nn.Module):
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
+    def _here(self, tensor: Tensor) -> Tensor:
+        """On the model's device; the host does not wait for the copy."""
+        return tensor.to(self.device, non_blocking=True)
+
     # ------------------------------------------------------------------ one iteration
     def forward(self, batch: dict[str, Tensor] | Tensor) -> Tensor | dict[str, Tensor]:
         """Features (B, D) in evaluation mode, a dict of scalar losses in training mode."""
@@ -174,7 +178,7 @@ class GCL(nn.Module):
         if not self.training:
             return self.heads(self.backbone(x), camids=batch.get("camids"))
         # what the batch calls people is pseudo labels from here on
-        batch["targets"] = self.bank.labels[batch["indices"].to(self.device)]
+        batch["targets"] = self.bank.labels[self._here(batch["indices"])]
         if self.phase == "contrast":
             return self._contrast_iteration(batch, x)
         if self.phase == "generator":
@@ -221,7 +225,7 @@ class GCL(nn.Module):
     # ------------------------------------------------------------------ E_id
     def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
         """(B, 3, H, W) of 0-255 -> the encoder's normalised image space."""
-        images = (batch[key].to(self.device) - self.pixel_mean) / self.pixel_std
+        images = (self._here(batch[key]) - self.pixel_mean) / self.pixel_std
         return images.contiguous(memory_format=torch.channels_last)
 
     def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -261,7 +265,7 @@ class GCL(nn.Module):
         """Embeddings f (B, D) of original views and their rows in the bank (B,), both kept for the
         bank's update after the step."""
         f = self.heads(feature_map, camids=batch["camids"])
-        indices = batch["indices"].to(self.device)
+        indices = self._here(batch["indices"])
         self._pending = (f.detach(), indices)
         return f, indices
 
@@ -328,7 +332,7 @@ class GCL(nn.Module):
 
     def _structures(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """s_ori and s_new, (B, 1, h, w)."""
-        return batch["structure_ori"].to(self.device), batch["structure_new"].to(self.device)
+        return self._here(batch["structure_ori"]), self._here(batch["structure_new"])
 
     # ------------------------------------------------------------------ losses
     def _generate(
