@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from contextlib import nullcontext
 
 import torch
 from fastreid.engine import DefaultTrainer, hooks
@@ -12,13 +14,14 @@ from fastreid.utils.env import seed_all_rng
 from fastreid.utils.events import EventStorage
 
 from gcl.compat.device import has_bfloat16
-from gcl.config import check_batches
+from gcl.config import ConfigError, check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
 from gcl.modeling import GCL
 
 from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
 from .divergence import DivergenceHook, diverged
+from .graphed_step import GraphedStep
 from .hooks import (
     EpochWriter,
     LoaderHook,
@@ -47,6 +50,26 @@ def mixed_precision(cfg) -> bool:
     return cfg.MODEL.DEVICE != "cpu" and has_bfloat16(torch.device(cfg.MODEL.DEVICE))
 
 
+def graphed_step(model: GCL, cfg) -> GraphedStep:
+    """A model's step by CUDA graphs.
+
+    Raises:
+        ConfigError: several processes, or float16, whose loss scaling no graph can hold.
+    """
+    if comm.get_world_size() > 1:
+        raise ConfigError(
+            f"GCL.CUDA_GRAPHS is on in one of {comm.get_world_size()} processes, which share"
+            " gradients that no graph can hold: set it to False."
+        )
+    if not cfg.SOLVER.AMP.ENABLED:
+        return GraphedStep(model, nullcontext())
+    if not has_bfloat16(model.device):
+        raise ConfigError(
+            "GCL.CUDA_GRAPHS is on, but this GPU has no bfloat16: set SOLVER.AMP.ENABLED False."
+        )
+    return GraphedStep(model, torch.autocast("cuda", dtype=torch.bfloat16))
+
+
 class _NoBatches:
     """Stands where the toolbox wants its first loader; :class:`LoaderHook` replaces it."""
 
@@ -70,6 +93,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
         plan: which epoch belongs to which phase.
         state: the seed, kept in checkpoints.
+        graphed: the step by CUDA graphs (GCL.CUDA_GRAPHS), or None.
         schedule: learning rates by phase.
 
     Raises:
@@ -98,6 +122,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))
+        self.graphed = graphed_step(self.gcl, cfg) if cfg.GCL.CUDA_GRAPHS else None
         self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
         use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
 
@@ -114,12 +139,25 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     def run_step(self) -> None:
         try:
-            super().run_step()
+            if self.graphed is None:
+                super().run_step()
+            else:
+                self._run_graphed_step()
             if (self.iter + 1) % self.iters_per_epoch == 0:
                 self._losses.flush()
         except FloatingPointError as error:  # the toolbox's; its last line has the losses
             losses = re.sub(r"np\.float64\((.*?)\)", r"\1", str(error).strip().splitlines()[-1])
             raise diverged(self, losses) from error
+
+    def _run_graphed_step(self) -> None:
+        """As the toolbox's trainers do it."""
+        start = time.perf_counter()
+        batch = next(self._trainer._data_loader_iter)
+        data_time = time.perf_counter() - start
+        losses = self.graphed(batch)
+        self._trainer.iter = self.iter
+        self._trainer._write_metrics(losses, data_time)
+        self.optimizer.step()
 
     @classmethod
     def build_model(cls, cfg):

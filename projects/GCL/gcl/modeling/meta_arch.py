@@ -64,6 +64,8 @@ class GCL(nn.Module):
         phase: set by :meth:`set_phase`.
         learns: GCL.JOINT.LEARNS.
         bank: features and pseudo labels of the training images.
+        pending: embeddings (B, D) and rows (B,) of the last iteration, for :meth:`update_memory`.
+        r1_steps: iterations of the epoch that asked for R1.
     """
 
     find_unused_parameters = True  # a phase trains a part of the model: for DistributedDataParallel
@@ -101,8 +103,8 @@ class GCL(nn.Module):
         # convolutions run up to 1.7 times faster on CPU this way, and with mixed precision on CUDA
         self.to(memory_format=torch.channels_last)
         self.phase = "contrast"
-        self._steps = 0
-        self._pending: tuple[Tensor, Tensor] | None = None
+        self.r1_steps = 0
+        self.pending: tuple[Tensor, Tensor] | None = None
         # some parameters never train (the bias of the BN neck, frozen layers): remember the rest
         self._encoder = _learning(backbone, heads)
         self._drawing = _learning(generator, discriminator)
@@ -138,7 +140,7 @@ class GCL(nn.Module):
     def set_phase(self, phase: str) -> None:
         """Choose what the following iterations train; call it at the start of every epoch."""
         self.phase = phase
-        self._steps = 0
+        self.r1_steps = 0
         for parameter in self._encoder:
             parameter.requires_grad_(phase != "generator")
         self.train(self.training)
@@ -162,10 +164,15 @@ class GCL(nn.Module):
         return self
 
     @property
+    def r1_is_due(self) -> bool:
+        """Whether R1 is in the next iteration that asks for it (MODEL.LOSSES.R1.EVERY)."""
+        return self.r1_steps % self.losses.R1.EVERY == 0
+
+    @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
-    def _here(self, tensor: Tensor) -> Tensor:
+    def here(self, tensor: Tensor) -> Tensor:
         """On the model's device; the host does not wait for the copy."""
         return tensor.to(self.device, non_blocking=True)
 
@@ -178,7 +185,7 @@ class GCL(nn.Module):
         if not self.training:
             return self.heads(self.backbone(x), camids=batch.get("camids"))
         # what the batch calls people is pseudo labels from here on
-        batch["targets"] = self.bank.labels[self._here(batch["indices"])]
+        batch["targets"] = self.bank.labels[self.here(batch["indices"])]
         if self.phase == "contrast":
             return self._contrast_iteration(batch, x)
         if self.phase == "generator":
@@ -225,7 +232,7 @@ class GCL(nn.Module):
     # ------------------------------------------------------------------ E_id
     def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
         """(B, 3, H, W) of 0-255 -> the encoder's normalised image space."""
-        images = (self._here(batch[key]) - self.pixel_mean) / self.pixel_std
+        images = (self.here(batch[key]) - self.pixel_mean) / self.pixel_std
         return images.contiguous(memory_format=torch.channels_last)
 
     def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -265,16 +272,16 @@ class GCL(nn.Module):
         """Embeddings f (B, D) of original views and their rows in the bank (B,), both kept for the
         bank's update after the step."""
         f = self.heads(feature_map, camids=batch["camids"])
-        indices = self._here(batch["indices"])
-        self._pending = (f.detach(), indices)
+        indices = self.here(batch["indices"])
+        self.pending = (f.detach(), indices)
         return f, indices
 
     def update_memory(self) -> None:
         """Write the last iteration's original views into the bank; call it after the optimizer's
         step."""
-        if self._pending is not None:
-            self.bank.update(*self._pending)
-            self._pending = None
+        if self.pending is not None:
+            self.bank.update(*self.pending)
+            self.pending = None
 
     # ------------------------------------------------------------------ E_str and G
     def draw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
@@ -332,7 +339,7 @@ class GCL(nn.Module):
 
     def _structures(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """s_ori and s_new, (B, 1, h, w)."""
-        return self._here(batch["structure_ori"]), self._here(batch["structure_new"])
+        return self.here(batch["structure_ori"]), self.here(batch["structure_new"])
 
     # ------------------------------------------------------------------ losses
     def _generate(
@@ -446,10 +453,10 @@ class GCL(nn.Module):
             )
         if "R1Penalty" in names:
             losses["loss_r1"] = real.new_zeros(())
-            if self._steps % options.R1.EVERY == 0:
+            if self.r1_is_due:
                 weight = options.R1.SCALE * options.R1.EVERY
                 losses["loss_r1"] = weight * r1_penalty(self.discriminator, real)
-            self._steps += 1
+            self.r1_steps += 1
         return losses
 
 
