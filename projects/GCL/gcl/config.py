@@ -185,6 +185,9 @@ def add_gcl_config(cfg: CN) -> None:
     losses.VIEW.NEGATIVES = (
         "new"  # negatives of the third term use f' ("new", released code) or f ("own")
     )
+    # "all", or those of a crop's "own" camera: crops of other cameras that are in another cluster
+    # are often the same person, whom the labels have not joined
+    losses.VIEW.NEGATIVE_CAMERAS = "all"
     # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and CycleLoss |x - x''_ori|_1 (L_img is both)
     losses.RECONSTRUCTION = CN({"SCALE": 5.0})
     losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
@@ -317,6 +320,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.JOINT.LEARNS", gcl.JOINT.LEARNS, LEARNERS),
         ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
         ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
+        ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", losses.VIEW.NEGATIVE_CAMERAS, ("all", "own")),
         ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),
         ("MODEL.LOSSES.ADVERSARIAL.FORM", losses.ADVERSARIAL.FORM, ("lsgan", "log")),
         ("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR")),

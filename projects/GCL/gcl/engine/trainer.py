@@ -121,7 +121,8 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         self.state = TrainingState(seed, cfg.SEED >= 0, digest_of(self.train_set.items))
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
-        self.gcl.bank.allocate(len(self.train_set))
+        cameras = [camera for _, camera in self.train_set.items]
+        self.gcl.bank.allocate(len(cameras), cameras)
         self.graphed = graphed_step(self.gcl, cfg) if cfg.GCL.CUDA_GRAPHS else None
         self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
         use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)

@@ -205,6 +205,7 @@ class GCL(nn.Module):
             self.bank.labels,
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
+            cameras=self._negative_cameras(),
         )
         return {"loss_view_ori": options.SCALE * loss}
 
@@ -275,6 +276,10 @@ class GCL(nn.Module):
         indices = self.here(batch["indices"])
         self.pending = (f.detach(), indices)
         return f, indices
+
+    def _negative_cameras(self) -> Tensor | None:
+        """Cameras of the bank's rows, where negatives are of an image's own camera alone."""
+        return self.bank.cameras if self.losses.VIEW.NEGATIVE_CAMERAS == "own" else None
 
     def update_memory(self) -> None:
         """Write the last iteration's original views into the bank; call it after the optimizer's
@@ -400,6 +405,7 @@ class GCL(nn.Module):
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
             negatives=options.NEGATIVES,
+            cameras=self._negative_cameras(),
         )
         return {
             "loss_view_own": options.SCALE * own,
