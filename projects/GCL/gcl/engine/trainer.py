@@ -13,9 +13,10 @@ from fastreid.utils.events import EventStorage
 from gcl.config import check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
+from gcl.data.source import SourceSet
 from gcl.modeling import GCL
 
-from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
+from .checkpoint import BankState, SourceState, TrainingState, use_atomic_checkpointer
 from .divergence import DivergenceHook, diverged
 from .hooks import (
     EpochWriter,
@@ -58,6 +59,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     Attributes:
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
+        source_set: labelled ones beside them (:class:`~gcl.data.source.SourceSet`), or None.
         plan: which epoch belongs to which phase.
         state: the seed, kept in checkpoints.
         schedule: learning rates by phase.
@@ -72,6 +74,9 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
     def __init__(self, cfg) -> None:
         check_batches(cfg, comm.get_world_size())
         self.train_set = TrainingSet(cfg)
+        self.source_set = None
+        if cfg.GCL.SOURCE.NAMES:
+            self.source_set = SourceSet(cfg, [path for path, _ in self.train_set.items])
         check_tests(cfg)
         self.plan = PhasePlan(cfg)
         self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(
@@ -83,11 +88,19 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(seed, cfg.SEED >= 0, digest_of(self.train_set.items))
+        self.state = TrainingState(
+            seed,
+            cfg.SEED >= 0,
+            digest_of(self.train_set.items),
+            digest_of(self.source_set.items) if self.source_set else "",
+        )
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         self.gcl.bank.allocate(len(self.train_set))
-        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
+        parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}
+        if self.source_set is not None:
+            parts["source"] = SourceState(self.gcl.source)
+        use_atomic_checkpointer(self, **parts)
 
     @property
     def gcl(self) -> GCL:

@@ -58,7 +58,7 @@ class MemoryBank(nn.Module):
         """
         features = F.normalize(features.detach().float(), dim=1)
         if comm.get_world_size() > 1:
-            features, indices = _gather(features), _gather(indices)
+            features, indices = gather(features), gather(indices)
         finite = features.isfinite().all(1)
         features, indices = features[finite], indices.to(self.features.device)[finite]
         rows, inverse = torch.unique(indices, return_inverse=True)
@@ -69,8 +69,8 @@ class MemoryBank(nn.Module):
         self.features[rows] = F.normalize(mixed, dim=1)
 
 
-def _gather(tensor: Tensor) -> Tensor:
+def gather(tensor: Tensor) -> Tensor:
     """Equal-sized tensors of all ranks, in rank order; constants."""
     parts = [torch.empty_like(tensor) for _ in range(comm.get_world_size())]
-    torch.distributed.all_gather(parts, tensor.contiguous())
+    torch.distributed.allgather(parts, tensor.contiguous())
     return torch.cat(parts)
