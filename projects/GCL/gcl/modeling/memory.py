@@ -72,5 +72,5 @@ class MemoryBank(nn.Module):
 def gather(tensor: Tensor) -> Tensor:
     """Equal-sized tensors of all ranks, in rank order; constants."""
     parts = [torch.empty_like(tensor) for _ in range(comm.get_world_size())]
-    torch.distributed.allgather(parts, tensor.contiguous())
+    torch.distributed.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
