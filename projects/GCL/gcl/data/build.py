@@ -197,12 +197,19 @@ def check_name(name: str, key: str) -> None:
         ) from error
 
 
-def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAMES", **kwargs):
+def load_dataset(
+    name: str,
+    splits: Sequence[str] = (),
+    key: str = "DATASETS.NAMES",
+    root: str = "",
+    **kwargs,
+):
     """A registered toolbox data set.
 
     Args:
         splits: of query and gallery, which to list now: some data sets look for files only then.
         key: of the configuration, where the name is from.
+        root: folder of data sets, of GCL.SOURCE.ROOT; "": FASTREID_DATASETS.
         kwargs: of the data set's class.
 
     Raises:
@@ -210,14 +217,15 @@ def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAM
     """
     check_name(name, key)
     try:
-        dataset = DATASET_REGISTRY.get(name)(root=_root, **kwargs)
+        dataset = DATASET_REGISTRY.get(name)(root=root or _root, **kwargs)
         for split in splits:
             getattr(dataset, split)
     except ConfigError:
         raise
     except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:
+        variable = "GCL.SOURCE.ROOT" if root else "FASTREID_DATASETS"
         raise ConfigError(
-            f"{key} {name}: {error} (searched under FASTREID_DATASETS = {os.path.abspath(_root)})."
+            f"{key} {name}: {error} (searched under {variable} = {os.path.abspath(root or _root)})."
         ) from error
     return dataset
 

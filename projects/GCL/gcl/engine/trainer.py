@@ -17,9 +17,10 @@ from gcl.compat.device import has_bfloat16
 from gcl.config import ConfigError, check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
+from gcl.data.source import SourceSet
 from gcl.modeling import GCL
 
-from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
+from .checkpoint import BankState, SourceState, TrainingState, use_atomic_checkpointer
 from .divergence import DivergenceHook, diverged
 from .graphed_step import GraphedStep
 from .hooks import (
@@ -91,6 +92,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     Attributes:
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
+        source_set: labelled ones beside them (:class:`~gcl.data.source.SourceSet`), or None.
         plan: which epoch belongs to which phase.
         state: the seed, kept in checkpoints.
         graphed: the step by CUDA graphs (GCL.CUDA_GRAPHS), or None.
@@ -106,6 +108,9 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
     def __init__(self, cfg) -> None:
         check_batches(cfg, comm.get_world_size())
         self.train_set = TrainingSet(cfg)
+        self.source_set = None
+        if cfg.GCL.SOURCE.NAMES:
+            self.source_set = SourceSet(cfg, [path for path, _ in self.train_set.items])
         check_tests(cfg)
         self.plan = PhasePlan(cfg)
         self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(
@@ -118,14 +123,22 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(seed, cfg.SEED >= 0, digest_of(self.train_set.items))
+        self.state = TrainingState(
+            seed,
+            cfg.SEED >= 0,
+            digest_of(self.train_set.items),
+            digest_of(self.source_set.items) if self.source_set else "",
+        )
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         cameras = [camera for _, camera in self.train_set.items]
         self.gcl.bank.allocate(len(cameras), cameras)
         self.graphed = graphed_step(self.gcl, cfg) if cfg.GCL.CUDA_GRAPHS else None
         self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
-        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
+        parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}
+        if self.source_set is not None:
+            parts["source"] = SourceState(self.gcl.source)
+        use_atomic_checkpointer(self, **parts)
 
     @property
     def gcl(self) -> GCL:

@@ -68,7 +68,7 @@ class MemoryBank(nn.Module):
         """
         features = F.normalize(features.detach().float(), dim=1)
         if comm.get_world_size() > 1:
-            features, indices = _gather(features), _gather(indices)
+            features, indices = gather(features), gather(indices)
         indices = indices.to(self.features.device)
         # No size may depend on what is in a tensor, or a GPU waits for the host: every image writes
         # what the last finite one of its row makes of it, or the row as it was.
@@ -81,7 +81,7 @@ class MemoryBank(nn.Module):
         self.features.index_copy_(0, indices, new)
 
 
-def _gather(tensor: Tensor) -> Tensor:
+def gather(tensor: Tensor) -> Tensor:
     """Equal-sized tensors of all ranks, in rank order; constants."""
     parts = [torch.empty_like(tensor) for _ in range(comm.get_world_size())]
     torch.distributed.all_gather(parts, tensor.contiguous())
