@@ -101,6 +101,23 @@ def test_the_truth_is_logged_when_it_exists_and_changes_nothing(trainer, build):
     assert scalars["labels/recall"] == pytest.approx(8 * 3 / (4 * 15))
 
 
+def test_the_clusters_say_how_much_they_moved_and_how_many_cameras_they_hold(
+    trainer, toy, tmp_path
+):
+    old = torch.arange(N) // 4  # of the epoch before, all of which are replaced
+    trainer.gcl.bank.labels.copy_(old)
+    cfg = label_hook(trainer, toy, tmp_path).node
+    hook = hooks.PseudoLabelHook(
+        SimpleNamespace(GCL=SimpleNamespace(LABELS=cfg)), cameras=np.arange(N) // 3 % 2
+    )
+    hook.trainer = trainer
+    hook.before_epoch()
+    scalars = trainer.storage.scalars
+    expected = quality_oracle(old.numpy(), np.arange(N) // 3)["rand_index"]
+    assert 0 < expected < 1 and scalars["labels/stability"] == pytest.approx(expected)
+    assert scalars["labels/cross_camera"] == 0 and scalars["labels/outlier_share"] == 0
+
+
 def test_tracks_are_heard(trainer, build):
     """The first two people of three images are as one; two tracks at the same time part them."""
     features = trainer.gcl.bank.features

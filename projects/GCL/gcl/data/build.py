@@ -102,6 +102,11 @@ class TrainingSet:
             return {}
         return {"tracks": self.tracks, "cameras": np.array([camera for _, camera in self.items])}
 
+    def known_cameras(self) -> np.ndarray | None:
+        """(N,) cameras of the images; None: there is but one, or nobody knows any."""
+        cameras = np.array([camera for _, camera in self.items], np.int64)
+        return cameras if len(np.unique(cameras)) > 1 else None
+
     def dataset(self, phase: str) -> ViewDataset:
         """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with
         structures."""
@@ -129,10 +134,11 @@ class TrainingSet:
             num_workers=self.cfg.DATALOADER.NUM_WORKERS,
         )
 
-    def feature_loader(self):
-        """Loader over all training images in order, as in a test, shared out to the ranks."""
+    def feature_loader(self, rows: Sequence[int] | None = None):
+        """Loader over the training images, or those of ``rows``, in order, as in a test, shared out
+        to the ranks."""
         dataset = ViewDataset(
-            self.items,
+            self.items if rows is None else [self.items[i] for i in rows],
             self.cfg.INPUT.SIZE_TRAIN,
             transform=build_transforms(self.cfg, is_train=False),
         )

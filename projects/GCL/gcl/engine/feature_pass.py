@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def extract_features(model, loader, new_neck: bool = False) -> Tensor:
+def extract_features(model, loader, new_neck: bool = False, heads=None) -> Tensor:
     """Embeddings of the loader's images in evaluation mode, in order, (N, D) on the model's device,
     on every rank.
 
@@ -25,16 +25,15 @@ def extract_features(model, loader, new_neck: bool = False) -> Tensor:
 
     Args:
         new_neck: the neck has not seen these images yet: its statistics are measured in any case.
+        heads: in the place of the model's, which stay as they are.
     """
+    heads = heads or model.heads
     with inference_context(model):
         pooled, camids = pool_features(model, loader)
-        if new_neck or model.heads.camera_norm is not None:
-            model.heads.measure(pooled, camids)
+        if new_neck or heads.camera_norm is not None:
+            heads.measure(pooled, camids)
         return torch.cat(
-            [
-                model.heads.neck(p, c)
-                for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)
-            ]
+            [heads.neck(p, c) for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)]
         )
 
 

@@ -40,6 +40,7 @@ from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
 from .testing import TestedTrainer, check_tests
+from .track_verification import TrackVerificationHook
 
 logger = logging.getLogger(__name__)
 
@@ -192,19 +193,26 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
             self._last_eval_results = self.test(self.cfg, self.model)
             return self._last_eval_results
 
+        known = self.train_set
+        judge = TrackVerificationHook(known)
+        # a labelled part is there to judge the run, and not to choose in it
+        figure = judge.FIGURE if judge.possible else ""
+
         def ours(hook):
             if isinstance(hook, hooks.EvalHook):
                 return PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate)
             if isinstance(hook, hooks.PeriodicCheckpointer):
-                return PhaseCheckpointer(hook.checkpointer, hook.period)
+                return PhaseCheckpointer(hook.checkpointer, hook.period, figure=figure)
             if isinstance(hook, hooks.PeriodicWriter):
                 return EpochWriter(hook._writers, hook._period)
             return hook
 
         toolbox = [ours(hook) for hook in super().build_hooks()]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
-        known = self.train_set
-        labels = PseudoLabelHook(self.cfg, known.identities, known.seen_in_tracks())
+        toolbox.insert(last + 1, judge)
+        labels = PseudoLabelHook(
+            self.cfg, known.identities, known.seen_in_tracks(), known.known_cameras()
+        )
         start = [PhaseHook(), labels, LoaderHook()]
         readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)
         end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]
