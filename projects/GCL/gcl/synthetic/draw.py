@@ -79,7 +79,9 @@ def photographs(
     crops = []
     for i, scene in enumerate(scenes):
         rng = scene.rng(_PLACE)
-        behind = _backdrop(scene, projection.rays(i), figure.body[i], rng)
+        free = mask[i, ..., 0] < 1
+        behind = np.zeros((*size, 3))
+        behind[free] = _backdrop(scene, projection.rays(i), figure.body[i], free, rng)
         crops.append(develop(behind * (1 - mask[i]) + person[i], scene.camera, rng))
     return Pictures(np.stack(crops), mask[..., 0])
 
@@ -138,8 +140,11 @@ def _colours(
     return colour * light.daylight(scenes, yaw, image, normal) * dim[:, None]
 
 
-def _backdrop(scene: Scene, rays: np.ndarray, body: Tensor, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) the place behind the person, with the person's shadow on the ground."""
+def _backdrop(
+    scene: Scene, rays: np.ndarray, body: Tensor, free: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(N, 3) the place where the person does not hide it all, ``free`` (H, W), with the person's
+    shadow on the ground."""
     moment, camera = scene.moment, scene.camera
     passers = [
         things.draw_passer(rng, moment.x + rng.uniform(-3, 3), moment.z + rng.uniform(1.0, 8.0))
@@ -147,8 +152,8 @@ def _backdrop(scene: Scene, rays: np.ndarray, body: Tensor, rng: np.random.Gener
     ]
     passers.sort(key=lambda thing: -thing.z)
     eye = np.array([0.0, -camera.height, 0.0])
-    picture, ground = places.view(camera.place, eye, rays, tuple(passers))
-    return picture * (1 - light.shadow(scene, ground, body))[..., None]
+    picture, ground = places.view(camera.place, eye, rays, tuple(passers), free)
+    return picture * (1 - light.shadow(scene, ground, body))[:, None]
 
 
 def _smaller(picture: Tensor) -> np.ndarray:

@@ -88,10 +88,20 @@ def _spread(points: np.ndarray, here: np.ndarray, weight: np.ndarray, width: flo
     where a body that were pressed flat would lie."""
     cells, cell = 112, 0.04
     index = np.clip((points / cell + cells / 2).astype(int), 0, cells - 1)
-    grid = np.bincount(index[:, 1] * cells + index[:, 0], weight, cells * cells)
-    grid = gaussian_filter(grid.reshape(cells, cells), width / cell)
-    where = here / cell + (cells - 1) / 2
-    return 4 * map_coordinates(grid, (where[..., 1], where[..., 0]), order=1, mode="constant")
+    # a window of the grid beyond which all is 0, even after the filter, which goes 4 deviations far
+    wide = int(4 * width / cell + 0.5) + 2
+    low = np.maximum(index.min(0) - wide, 0)
+    across, along = (np.minimum(index.max(0) + wide + 1, cells) - low).tolist()
+    index -= low
+    grid = np.bincount(index[:, 1] * across + index[:, 0], weight, along * across)
+    grid = gaussian_filter(grid.reshape(along, across), width / cell)
+    where = here / cell + (cells - 1) / 2 - low
+    lit = np.flatnonzero(((where >= 0) & (where <= (across - 1, along - 1))).all(-1))
+    spread = np.zeros(where.shape[:-1])
+    if len(lit):
+        x, y = where.reshape(-1, 2)[lit].T
+        spread.reshape(-1)[lit] = 4 * map_coordinates(grid, (y, x), order=1, mode="constant")
+    return spread
 
 
 def _sun_before(scene: Scene) -> list[float]:
