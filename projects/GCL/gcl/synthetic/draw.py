@@ -76,12 +76,13 @@ def photographs(
     painted = _painted(tailor, scenes, figure, fragments, yaw)
     small = torch.nn.functional.avg_pool2d(painted, SUPERSAMPLE).numpy()
     person, masks = small[:, :3].transpose(0, 2, 3, 1), small[:, 3]
+    shade = about_pelvis(figure.body[:, ::3], yaw)
     crops = []
     for i, scene in enumerate(scenes):
         rng = scene.rng(_PLACE)
         free = masks[i] < 1
         behind = np.zeros((*size, 3))
-        behind[free] = _backdrop(scene, projection.rays(i), figure.body[i], free, rng)
+        behind[free] = _backdrop(scene, projection.rays(i), shade[i], free, rng)
         light_in = behind * (1 - masks[i])[..., None] + person[i]
         crops.append(develop(light_in, scene.camera, rng))
     return Pictures(np.stack(crops), masks)

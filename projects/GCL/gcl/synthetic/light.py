@@ -77,14 +77,13 @@ def shadow(scene: Scene, ground: np.ndarray, body: Tensor) -> np.ndarray:
 
     Args:
         ground: (H, W, 2) the places (x, z) that pixels show.
-        body: (V, 3) the bare body, facing the camera.
+        body: (V, 3) the bare body at its yaw, or some points of it.
 
     Returns:
         (H, W) in [0, 1].
     """
     sun, share = scene.camera.sun, scene.camera.sunlight
-    points = about_pelvis(body[None, ::3], torch.tensor([scene.moment.yaw]))[0].numpy()
-    x, y, z = points.T
+    x, y, z = body.numpy().T
     c, s = np.cos(scene.azimuth), np.sin(scene.azimuth)
     foot, up = np.stack((c * x + s * z, c * z - s * x), 1), -y
     here = ground - (scene.moment.x, scene.moment.z)
