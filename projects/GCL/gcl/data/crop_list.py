@@ -127,9 +127,18 @@ def write_list(crops: CropList, output: str) -> None:
     Raises:
         OSError: they can not be written.
     """
-    rows = [(*crop[:3], "" if crop.time is None else repr(crop.time)) for crop in crops.crops]
     _write(os.path.join(output, SKIPPED), ("path", "reason"), crops.skipped)
-    _write(os.path.join(output, CROPS), COLUMNS, rows)
+    write_table(os.path.join(output, CROPS), crops.crops)
+
+
+def write_table(path: str, crops: Iterable[Crop]) -> None:
+    """Write a table that :func:`read_table` reads, all or nothing.
+
+    Raises:
+        OSError: it can not be written.
+    """
+    rows = ((*crop[:3], "" if crop.time is None else repr(crop.time)) for crop in crops)
+    _write(path, COLUMNS, rows)
 
 
 def read_list(folder: str, output: str) -> CropList:
