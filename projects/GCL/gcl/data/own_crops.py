@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Collection, Sequence
 
-import numpy as np
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 
@@ -21,6 +20,7 @@ from gcl.photographs import SUFFIXES
 from gcl.structure.crop_keys import files_below
 
 from .crop_list import CROPS, Crop, CropList, Skipped, count_of, read_list, read_table
+from .track_clocks import track_clocks
 
 FIELDS = {"camera": r"[^/]+", "track": r"[^/]+", "frame": r"\d+", "time": r"\d+(?:\.\d+)?"}
 """Of GCL.DATA.PATTERN; frame is a time, too."""
@@ -75,7 +75,9 @@ def list_folder(
             f"GCL.DATA.FOLDER {folder} has no crops ({', '.join(SUFFIXES)}), and"
             f" {len(skipped)} other files."
         )
-    return CropList(folder, tuple(sorted(crops.values())), tuple(sorted(skipped)), tuple(notes))
+    found = sorted(crops.values())
+    notes += filter(None, [track_clocks(found).note()])
+    return CropList(folder, tuple(found), tuple(sorted(skipped)), tuple(notes))
 
 
 def _name(folder: str, error: OSError) -> str:
@@ -244,14 +246,12 @@ class OwnCrops(ImageDataset):
 
     def moments(self) -> dict[str, tuple[int, float]]:
         """(track, time) of each crop by its path: tracks count from 0 over all cameras, -1 where
-        unknown; times are nan where unknown."""
+        unknown; times are those of :func:`~.track_clocks.track_clocks`, nan where unknown."""
         numbers = {track: i for i, track in enumerate(self.listed.tracks)}
+        crops = self.listed.crops
         return {
-            path_below(self.folder, crop.name): (
-                numbers.get((crop.camera, crop.track), -1),
-                np.nan if crop.time is None else crop.time,
-            )
-            for crop in self.listed.crops
+            path_below(self.folder, crop.name): (numbers.get((crop.camera, crop.track), -1), time)
+            for crop, time in zip(crops, track_clocks(crops).times.tolist(), strict=True)
         }
 
 
