@@ -85,6 +85,21 @@ def test_links_are_followed_but_not_round_in_circles(shop, tmp_path):
     assert len(list_folder(str(tmp_path / "shortcut")).crops) == 3
 
 
+def test_a_folder_with_two_names_counts_once_and_a_table_may_use_both(shop):
+    folder = Path(shop("day 1/1.jpg", "day 1/2.jpg"))
+    (folder / "latest").symlink_to(folder / "day 1")
+    again = Skipped("latest", "a link to a folder that is read already")
+    found = list_folder(str(folder))
+    assert names(found) == ["day 1/1.jpg", "day 1/2.jpg"] and found.skipped == (again,)
+    table = folder / "crops.csv"
+    table.write_text("path,camera\nday 1/1.jpg,a\nlatest/2.jpg,b\n")
+    found = list_folder(str(folder))
+    assert found.crops == (Crop("day 1/1.jpg", "a"), Crop("day 1/2.jpg", "b"))
+    table.write_text("path\nday 1/1.jpg\nlatest/1.jpg\n")
+    with pytest.raises(ConfigError, match="day 1/1.jpg is there twice, once as latest/1.jpg"):
+        list_folder(str(folder))
+
+
 def test_the_run_s_own_files_and_the_labelled_part_are_no_crops(shop):
     folder = shop("1.jpg", "out/train/2.jpg", "test/query/3.jpg", "test/4.jpg", "outside/5.jpg")
     without = [f"{folder}/out", "", f"{folder}/test/query", f"{folder}/no"]

@@ -113,7 +113,8 @@ class CropList:
             lines.append(f"  {len(files)}, the first {name}: {reason}")
         if len(reasons) > SHOWN:
             lines.append(f"  and {len(reasons) - SHOWN} more reasons")
-        return "\n".join(lines)
+        # a name may have several lines
+        return "\n".join(line.replace("\n", "\\n").replace("\r", "\\r") for line in lines)
 
 
 def count_of(number: int, thing: str) -> str:

@@ -17,9 +17,9 @@ from gcl.compat.market_layout import list_crops
 from gcl.config import AUTO, OWN_CROPS, ConfigError
 from gcl.name_pattern import NamePattern
 from gcl.photographs import SUFFIXES
-from gcl.structure.crop_keys import files_below
 
 from .crop_list import CROPS, Crop, CropList, Skipped, count_of, read_list, read_table
+from .folder_walk import Walk, walk_once
 from .track_clocks import track_clocks
 
 FIELDS = {"camera": r"[^/]+", "track": r"[^/]+", "frame": r"\d+", "time": r"\d+(?:\.\d+)?"}
@@ -34,7 +34,8 @@ def list_folder(
 ) -> CropList:
     """The crops of a folder and of all folders below it, by one listing of each: no file is opened.
 
-    Links are followed. Hidden files do not count, nor do those that end in no suffix of a picture.
+    Links are followed, and each folder is read once (:func:`~.folder_walk.walk_once`). Hidden files
+    do not count, nor do those that end in no suffix of a picture.
 
     Args:
         pattern: of names, with :data:`FIELDS` in braces; a suffix at its end stands for any.
@@ -56,8 +57,10 @@ def list_folder(
                 " run's own files, its structures, or the labelled part): give another folder."
             )
     closed: list[OSError] = []
-    names = files_below(folder, without=without, onerror=closed.append)
+    walk = walk_once(folder, without, closed.append)
+    names = walk.files
     skipped = [Skipped(_name(folder, error), f"{error.strerror}") for error in closed]
+    skipped += [Skipped(name, "a link to a folder that is read already") for name in walk.again]
     if not table and CROPS in names:
         table = os.path.join(folder, CROPS)
     if table and os.path.dirname(os.path.abspath(table)) == os.path.abspath(folder):
@@ -66,7 +69,7 @@ def list_folder(
     crops = {name: Crop(name) for name in names - reasons.keys()}
     notes: list[str] = []
     if table:
-        crops = _by_table(table, folder, crops, reasons, notes)
+        crops = _by_table(table, walk, folder, crops, reasons, notes)
     if pattern:
         crops = _by_pattern(pattern, crops, bool(table), notes)
     skipped += [Skipped(name, reason) for name, reason in reasons.items()]
@@ -101,7 +104,12 @@ def path_below(folder: str, name: str) -> str:
 
 
 def _by_table(
-    table: str, folder: str, found: dict[str, Crop], reasons: dict[str, str], notes: list[str]
+    table: str,
+    walk: Walk,
+    folder: str,
+    found: dict[str, Crop],
+    reasons: dict[str, str],
+    notes: list[str],
 ) -> dict[str, Crop]:
     """The crops of a table that are there; the others go to ``reasons``."""
     rows, others = read_table(table)
@@ -114,6 +122,9 @@ def _by_table(
             name = os.path.relpath(name, os.path.abspath(folder)).replace(os.sep, "/")
         elif name not in found:
             name = name.replace("\\", "/")
+        name = walk.own_name(name)
+        if name in listed:
+            raise ConfigError(f"{table}: {name} is there twice, once as {crop.name}, keep one.")
         if name in found:
             listed[name] = crop._replace(name=name)
         elif name not in reasons:

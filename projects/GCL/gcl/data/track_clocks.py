@@ -45,16 +45,14 @@ class TrackClocks(NamedTuple):
         """A sentence on what times tell; "": there is nothing that they could."""
         if not self.recordings:
             return ""
-        good = self.recordings - len(self.doubts)
-        text = f"times tell tracks apart in {good} of {self.recordings} recordings"
         if not self.doubts:
-            return text
+            return f"times tell tracks apart in all of {self.recordings} recordings"
         camera, recording, tracks, at_once = self.doubts[0]
         where = f"{recording}/" if recording else ""
         return (
-            f"{text}: of the first other one, {where}{camera or 'no known camera'}, {at_once} of"
-            f" {tracks} tracks are seen at one moment, so each seems to count from its own"
-            " beginning"
+            f"times tell no tracks apart in {len(self.doubts)} of {self.recordings} recordings, the"
+            f" first {where}{camera or 'of no known camera'}: {at_once} of its {tracks} tracks are"
+            " seen at one moment, as if each counted from its own beginning"
         )
 
 
