@@ -40,7 +40,8 @@ class TrainingSet:
         identities: (N,) integers for the ground-truth identities, used to log cluster quality and
             for nothing else; None, where nobody knows any (own crops).
         tracks: (N,) integers for the tracks of own crops, -1 where unknown; None, where all are.
-        times: (N,) of own crops, in the unit of their names or table, nan where unknown; or None.
+        times: (N,) of own crops, nan where unknown; or None. What two tracks of a camera have in
+            common of them they were seen at (:func:`~.track_clocks.track_clocks`).
         usable: indices of the images that have structures (all, when no phase needs any).
         structures: where structure images come from, or None.
 
@@ -93,14 +94,13 @@ class TrainingSet:
         return len(self.items)
 
     def seen_in_tracks(self) -> dict[str, np.ndarray]:
-        """Tracks and cameras of the images, as pseudo labels take them; {} where no track is known.
-
-        Without the times: frames that count from 0 in every track would make all tracks of a camera
-        simultaneous, and keep a person's tracks apart.
-        """
+        """Tracks, cameras and, where known, times of the images, as pseudo labels take them; {}
+        where no track is known."""
         if self.tracks is None:
             return {}
-        return {"tracks": self.tracks, "cameras": np.array([camera for _, camera in self.items])}
+        cameras = np.array([camera for _, camera in self.items])
+        times = {} if self.times is None else {"times": self.times}
+        return {"tracks": self.tracks, "cameras": cameras, **times}
 
     def known_cameras(self) -> np.ndarray | None:
         """(N,) cameras of the images; None: there is but one, or nobody knows any."""
