@@ -64,10 +64,9 @@ def _checked(crop: Crop, index: int) -> Crop:
     if isinstance(crop, np.ndarray) and crop.dtype == np.uint8 and crop.ndim == 3:
         if crop.shape[2] == 3 and crop.size:
             return Image.fromarray(np.ascontiguousarray(crop))
-    kind = type(crop).__name__
+    kind = f"of type {type(crop).__name__}"
     if isinstance(crop, np.ndarray):
-        kind = f"array {crop.shape} of {crop.dtype}"
+        kind = f"an array {crop.shape} of {crop.dtype}"
     raise ConfigError(
-        f"Crop {index} is an {kind}: give paths, pictures of Pillow, or RGB arrays (h, w, 3) of"
-        " uint8."
+        f"Crop {index} is {kind}: give paths, pictures of Pillow, or RGB arrays (h, w, 3) of uint8."
     )

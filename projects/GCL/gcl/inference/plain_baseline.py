@@ -88,7 +88,8 @@ def _toolbox_cfg(cfg: CfgNode) -> CfgNode:
     plain.MODEL.BACKBONE.PRETRAIN, plain.MODEL.BACKBONE.PRETRAIN_PATH = False, ""
     plain.MODEL.HEADS.NAME, plain.MODEL.HEADS.NUM_CLASSES = "EmbeddingHead", 1
     plain.MODEL.PIXEL_MEAN, plain.MODEL.PIXEL_STD = cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD
-    plain.INPUT.SIZE_TRAIN, plain.INPUT.SIZE_TEST = cfg.INPUT.SIZE_TRAIN, cfg.INPUT.SIZE_TEST
+    plain.INPUT.SIZE_TRAIN = list(cfg.INPUT.SIZE_TRAIN)
+    plain.INPUT.SIZE_TEST = list(cfg.INPUT.SIZE_TEST)
     plain.INPUT.CROP.update(cfg.INPUT.CROP)
     return plain
 
@@ -118,6 +119,18 @@ def _fold(source: nn.Sequential, target: nn.Sequential, mean: Tensor, deviation:
     norm.bias.copy_(own.bias)
 
 
+def _decisive(cfg: CfgNode) -> CfgNode:
+    """The keys that features depend on."""
+    model = ("META_ARCHITECTURE", "BACKBONE", "HEADS", "PIXEL_MEAN", "PIXEL_STD")
+    sizes = ("SIZE_TRAIN", "SIZE_TEST", "CROP")
+    return CfgNode(
+        {
+            "MODEL": {key: cfg.MODEL[key] for key in model},
+            "INPUT": {key: cfg.INPUT[key] for key in sizes},
+        }
+    )
+
+
 def write_baseline(model: Baseline, cfg: CfgNode, folder: str) -> list[str]:
     """Write model_final.pth, config.yaml and, where the toolbox does not know the backbone of this
     package, a Python file that registers it there.
@@ -130,9 +143,9 @@ def write_baseline(model: Baseline, cfg: CfgNode, folder: str) -> list[str]:
     """
     os.makedirs(folder, exist_ok=True)
     state = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
-    content, minimal = io.BytesIO(), _changed(cfg, get_cfg())
+    content = io.BytesIO()
     torch.save({"model": state}, content)
-    files = {FINAL: content.getvalue(), CONFIG: minimal.dump().encode()}
+    files = {FINAL: content.getvalue(), CONFIG: _decisive(cfg).dump().encode()}
     if cfg.MODEL.BACKBONE.NAME == "build_efficientnet_lite0_backbone":
         with open(efficientnet.__file__, encoding="utf-8") as file:
             files[BACKBONE_FILE] = (file.read() + REGISTRATION).encode()
@@ -148,16 +161,3 @@ def foreign_backbone(cfg: CfgNode) -> str:
     """Module of a backbone that is neither the toolbox's nor this package's; "": it is."""
     module = BACKBONE_REGISTRY.get(cfg.MODEL.BACKBONE.NAME).__module__
     return "" if module.startswith(("fastreid.", "gcl.")) else module
-
-
-def _changed(cfg: CfgNode, default: CfgNode) -> CfgNode:
-    """The keys of ``cfg`` that have another value than by default."""
-    found = CfgNode()
-    for key, value in cfg.items():
-        if isinstance(value, CfgNode):
-            value = _changed(value, default[key])
-            if value:
-                found[key] = value
-        elif value != default[key]:
-            found[key] = value
-    return found

@@ -122,7 +122,8 @@ class ReID:
         problems: dict[int, str] = {}
         workers = usable_cores() if len(crops) > MANY else 0
         loader = DataLoader(CropInput(crops, self.encoder.cfg), BATCH, num_workers=workers)
-        with tqdm(total=len(crops), desc="features", unit="crop", disable=not bar) as progress:
+        shown = {"total": len(crops), "desc": "features", "unit": "crop"}
+        with tqdm(**shown, disable=not bar or not crops) as progress:
             for index, images, reasons in loader:
                 features[index] = self.forward(images, numbers[index]).cpu()
                 for i, reason in zip(index.tolist(), reasons, strict=True):

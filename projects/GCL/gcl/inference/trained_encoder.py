@@ -149,6 +149,11 @@ def _load(model: nn.Module, path: str) -> None:
             f"{path} is not of the run of the {CONFIG} beside it ({len(other)} weights do not fit,"
             f" the first {other[0]}): give both of one run."
         )
+    if broken := [k for k in wanted if not state[k].isfinite().all()]:
+        raise ConfigError(
+            f"{path} holds weights that are no numbers, the first {broken[0]}: its run has"
+            " diverged, give an earlier checkpoint."
+        )
     model.load_state_dict({k: state[k] for k in wanted}, strict=False)
 
 

@@ -121,23 +121,28 @@ def matches(
     return found
 
 
-def write_table(path: str, rows: Sequence[Match]) -> None:
-    """All or nothing."""
+def as_cells(rows: Sequence[Match]) -> list[list[str]]:
+    """Under :data:`COLUMNS`."""
+    return [
+        [row.query, str(row.rank), row.crop, row.camera, row.track]
+        + ["" if number is None else f"{number:.4f}" for number in row[5:]]
+        for row in rows
+    ]
+
+
+def as_text(cells: Sequence[Sequence[str]]) -> str:
+    """A table without the columns of which nothing is known; each query once."""
+    known = [i for i in range(len(COLUMNS)) if any(row[i] for row in cells)]
+    shown = [["" if i == 0 and row[1] != "1" else row[i] for i in known] for row in cells]
+    return tabulate(shown, [COLUMNS[i] for i in known], disable_numparse=True)
+
+
+def write_table(path: str, cells: Sequence[Sequence[str]]) -> None:
+    """As CSV, all or nothing."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        numbers = ("" if n is None else f"{n:.4f}" for n in (row.similarity, row.probability))
-        writer.writerow((*row[:5], *numbers))
+    csv.writer(text).writerows([COLUMNS, *cells])
     with atomic(path) as file:
         file.write(text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def as_text(rows: Sequence[Match]) -> str:
-    """A table without the columns of which nothing is known."""
-    known = [i for i in range(len(COLUMNS)) if any(row[i] not in ("", None) for row in rows)]
-    shown = [[row[i] for i in known] for row in rows]
-    return tabulate(shown, [COLUMNS[i] for i in known], floatfmt=".3f", disable_numparse=True)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -161,8 +166,8 @@ def run(args: argparse.Namespace) -> None:
         count = len(listed.crops) - len(gallery.crops)
         print(printable(f"left out: {count} crops, the first {bad.name}: {bad.reason}"))
     found = matches(model, args.query, wanted, gallery, features, args.depth, args.rerank)
-    rows = [match for of_query in found for _, match in of_query]
-    print(printable(as_text(rows)))
+    cells = as_cells([match for of_query in found for _, match in of_query])
+    print(printable(as_text(cells)))
     paths = paths_of(gallery)
     sheet = rank_sheet(
         [
@@ -170,7 +175,7 @@ def run(args: argparse.Namespace) -> None:
             for query, of_query in zip(args.query, found, strict=True)
         ]
     )
-    write_table(table, rows)
+    write_table(table, cells)
     with atomic(args.out) as file:
         sheet.save(file, kind)
     print(f"look at {args.out}; the table is {table}")
