@@ -123,6 +123,13 @@ class RunningNorm(nn.Module):
 
         Without groups no size depends on B: exporters make a graph for any batch of it.
         """
+        mean, deviation = self.mean_and_deviation()
+        row = slice(0, 1) if group is None else self._rows(x, group)
+        return (x - mean[row]) / deviation[row]
+
+    def mean_and_deviation(self) -> tuple[Tensor, Tensor]:
+        """By which vectors are standardised, (1 + groups, D) each: row 0 is of all groups together,
+        row i + 1 of group i."""
         mean = self.sum / self.count.clamp(min=1)
         variance = self.square / self.count.clamp(min=1) - mean.square()
         deviation = variance.clamp(min=0).sqrt()
@@ -132,8 +139,7 @@ class RunningNorm(nn.Module):
         deviation = deviation[0] + own * (deviation - deviation[0]) + self.eps
         # one vector has no deviation
         deviation = torch.where(self.count[0] > 1.5, deviation, torch.ones_like(deviation))
-        row = slice(0, 1) if group is None else self._rows(x, group)
-        return (x - mean[row]) / deviation[row]
+        return mean, deviation
 
     def knows(self, group: Tensor) -> Tensor:
         """(B,) -> (B,) bool: which groups have statistics of their own."""
