@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from structure.estimate.networks import crops, random_network
 
 from gcl.structure.body import KEYPOINTS, AnnyBody, sample_phenotype
@@ -18,6 +17,7 @@ from gcl.structure.estimate.network import (
     SIZE,
     Prediction,
     StructureNet,
+    both_ways,
     merge,
     mirror,
     mirrored_pose,
