@@ -480,9 +480,9 @@ class GCL(nn.Module):
             frozen = {k: v.detach() for k, v in self.discriminator.named_parameters()}
             judged = torch.func.functional_call(self.discriminator, frozen, (fakes,))
             losses["loss_generator"] = scale * generator_loss(judged, form)
-            losses["loss_discriminator"] = scale * discriminator_loss(
-                self.discriminator(real.detach()), self.discriminator(fakes.detach()), form
-            )
+            both = self.discriminator(torch.cat([real, fakes]).detach())
+            parts = ([m[: len(real)] for m in both], [m[len(real) :] for m in both])
+            losses["loss_discriminator"] = scale * discriminator_loss(*parts, form)
         if "R1Penalty" in names:
             losses["loss_r1"] = real.new_zeros(())
             if self.r1_is_due:
