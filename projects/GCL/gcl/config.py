@@ -400,8 +400,8 @@ def _check_source(cfg: CN) -> None:
     if not node.NAMES:
         _require(
             node.ROOT == "",
-            f"GCL.SOURCE.ROOT is {node.ROOT}, but GCL.SOURCE.NAMES is empty: name the data sets that"
-            " lie there, or leave it out.",
+            f"GCL.SOURCE.ROOT is {node.ROOT}, but GCL.SOURCE.NAMES is empty: name the data sets"
+            " that lie there, or leave it out.",
         )
         return
     _require(
