@@ -21,7 +21,7 @@ from torchvision.utils import save_image
 from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
-from gcl.data.source import WithSource
+from gcl.data.source_set import WithSource
 from gcl.pseudo_labels import PseudoLabeler
 
 from .divergence import check_start, diverged

@@ -30,7 +30,7 @@ from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
-from .source import SourceTerm
+from .source_term import SourceTerm
 
 
 class Views(NamedTuple):
@@ -306,8 +306,8 @@ class GCL(nn.Module):
         return self.bank.cameras if self.losses.VIEW.NEGATIVE_CAMERAS == "own" else None
 
     def update_memory(self) -> None:
-        """Write the last iteration's original views into the bank, and its source's into theirs;
-        call it after the optimizer's step."""
+        """Write the last iteration's original views into the bank, and those of its source into
+        theirs; call it after the optimizer's step."""
         if self.pending is not None:
             self.bank.update(*self.pending)
             self.pending = None
