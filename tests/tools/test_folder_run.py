@@ -169,6 +169,30 @@ def test_mistakes_end_before_any_work(command, tmp_path, changes, words):
     assert "\n" not in end and "reading" not in printed and not (tmp_path / "out").exists()
 
 
+STRANGE = ("a,b", 'x,"y"', "two\nlines", "{camera}", "{{z}}", "q'r", " lead", "größe 人[v2]")
+STRANGE += ("100%d", "-x", "r\rr", "#c", "a;b", "tab\tb", "end ", "\udcff", "a\\b")
+
+
+def test_names_can_be_anything_from_the_folder_to_the_checkpoint(command, crops, tmp_path):
+    """Equal base names in three folders, and names that mean something to a table, a pattern, a
+    terminal or a list."""
+    for i, path in enumerate(sorted(crops.glob("gate*/*/*.jpg"))):
+        new = crops / 'flat {a}, "b"\n' / STRANGE[i % 3] / f"{STRANGE[i // 3 % len(STRANGE)]}.jpg"
+        new.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(new.with_stem(f"{new.stem}{i}") if new.exists() else new)
+    end, printed = command(GCL__DATA__PATTERN=None)
+    assert end is None, end
+    assert "64 crops, 1 camera, 0 tracks" in printed
+    listed = read_list(str(crops), str(tmp_path / "out"))
+    assert sorted(crop.name for crop in listed.crops) == sorted(
+        path.relative_to(crops).as_posix() for path in crops.glob("flat*/*/*.jpg")
+    )
+    made = tmp_path / "out" / "structures" / "train" / "render_45" / crops.name
+    assert len([path for path in made.rglob("*") if path.is_file()]) == 64
+    end, _ = command("--dry-run", OUTPUT_DIR=tmp_path / "other")
+    assert end.startswith("ConfigError: GCL.DATA.PATTERN") and end.endswith(", is named so.")
+
+
 def test_too_few_crops_are_one_sentence(command, crops):
     for folder in sorted(crops.glob("gate*/tr*"))[:2]:
         shutil.rmtree(folder)
