@@ -24,8 +24,9 @@ from gcl.inference import ReID
 from gcl.inference.folder_features import folder_features
 
 from .command_line import sentence
+from .model_arguments import add_model_arguments
 from .prepare_structure import printable
-from .user_modules import add_import_argument, import_modules
+from .user_modules import import_modules
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,20 +37,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("folder", metavar="FOLDER", help="of crops")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="gets the files")
     return parser.parse_args()
-
-
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --pattern and --import: what the commands that use a model share."""
-    parser.add_argument(
-        "model", metavar="MODEL", help="OUTPUT_DIR of a run, one of its checkpoints, or packaged"
-    )
-    parser.add_argument(
-        "--pattern",
-        default="",
-        metavar="NAMES",
-        help="cameras by names, such as '{camera}/{frame}.jpg'; by default the pattern of the run",
-    )
-    add_import_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:

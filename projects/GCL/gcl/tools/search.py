@@ -34,7 +34,7 @@ from gcl.inference.folder_features import folder_features, kept_file
 from gcl.inference.reid import paths_of
 
 from .command_line import sentence
-from .embed import add_model_arguments
+from .model_arguments import add_model_arguments
 from .prepare_structure import printable
 from .user_modules import import_modules
 
