@@ -65,6 +65,7 @@ CHOICES = {
     "GCL.JOINT.LEARNS": ("everything", "apart", "encoder"),
     "GCL.GENERATOR.PLACEMENT": ("block", "rows"),
     "MODEL.LOSSES.VIEW.NEGATIVES": ("new", "own"),
+    "MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS": ("all", "own"),
     "MODEL.LOSSES.FEATURE.VIEWS": ("paper", "code"),
     "MODEL.LOSSES.ADVERSARIAL.FORM": ("lsgan", "log"),
     "SOLVER.SCHED": ("MultiStepLR", "CosineAnnealingLR"),

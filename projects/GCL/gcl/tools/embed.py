@@ -1,0 +1,81 @@
+"""Features of a folder of crops, as a file.
+
+python tools/embed.py logs/mine my_crops --out features
+python tools/embed.py packaged my_crops --out features --pattern "{camera}/{frame}.jpg"
+
+FOLDER is read as in training: names, crops.csv, links. --out gets embeddings.npy, (N, D) float32 of
+unit length, crops.csv, whose rows are the same N crops, and skipped.csv, the files without a
+feature and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+
+import numpy as np
+
+from gcl import ConfigError
+from gcl.atomic_files import atomic
+from gcl.data.crop_list import SKIPPED, write_list
+from gcl.inference import ReID
+from gcl.inference.folder_features import folder_features
+
+from .command_line import sentence
+from .prepare_structure import printable
+from .user_modules import add_import_argument, import_modules
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_model_arguments(parser)
+    parser.add_argument("folder", metavar="FOLDER", help="of crops")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="gets the files")
+    return parser.parse_args()
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODEL, --pattern and --import: what the commands that use a model share."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="OUTPUT_DIR of a run, one of its checkpoints, or packaged"
+    )
+    parser.add_argument(
+        "--pattern",
+        default="",
+        metavar="NAMES",
+        help="cameras by names, such as '{camera}/{frame}.jpg'; by default the pattern of the run",
+    )
+    add_import_argument(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    model = ReID.load(args.model)
+    listed = model.list_crops(args.folder, args.pattern)
+    crops, features = folder_features(model, listed, bar=True)
+    print(printable(crops.summary(os.path.join(args.out, SKIPPED))))
+    if not crops.crops:
+        raise ConfigError(f"{args.folder} has no crop that can be read.")
+    os.makedirs(args.out, exist_ok=True)
+    data = io.BytesIO()
+    np.save(data, features)
+    with atomic(os.path.join(args.out, "embeddings.npy")) as file:
+        file.write(data.getvalue())
+    write_list(crops, args.out)
+    print(f"{len(features)} features of {features.shape[1]} numbers in {args.out}")
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        import_modules(args.modules)
+        run(args)
+    except (ConfigError, OSError) as error:
+        sys.exit(sentence(error))
+
+
+if __name__ == "__main__":
+    main()
