@@ -97,7 +97,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert f"{crops}: 64 crops, 2 cameras, 16 tracks (of 64 crops), times of 64 crops" in printed
     assert "camera gate1: 32 crops, 8 tracks" in printed
     assert "left out: 2 files" in printed and "1, the first notes.txt" in printed
-    assert "GCL.LABELS.K1 6\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
+    assert "GCL.LABELS.K1 12\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
     assert printed.index("GCL.LABELS.K1") < printed.index("crops estimated")
     assert (out / "structures" / "train" / "render_315" / "my crops" / "gate1").is_dir()
     assert FakeEstimator.log.count(("load", None)) == 1
@@ -106,7 +106,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert sorted(crops.rglob("*")) == before  # a folder that nobody may write to will do
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["GCL"]["STRUCTURE"]["DIR"] == str(out / "structures")
-    assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 6
+    assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 12
     assert config["DATASETS"]["TESTS"] == []
     assert "model_final.pth" in runs.checkpoints(out)
     scalars = {key for line in runs.metrics(out) for key in line}
@@ -143,7 +143,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
 def test_a_dry_run_says_what_is_understood_and_leaves_nothing(command, tmp_path):
     end, printed = command("--dry-run")
     assert end is None
-    assert "64 crops, 2 cameras, 16 tracks" in printed and "GCL.LABELS.K1 6" in printed
+    assert "64 crops, 2 cameras, 16 tracks" in printed and "GCL.LABELS.K1 12" in printed
     assert "half.jpg: image file can not be read" in printed
     assert not (tmp_path / "out").exists() and FakeEstimator.log == []
 
