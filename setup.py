@@ -11,6 +11,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 SMPLX = "smplx>=0.1.28"
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
+PYAV = "av>=14"
 
 
 class BuildPackage(build_py):
@@ -78,8 +80,14 @@ setup(
             "ruff>=0.6",
             "setuptools>=70.1",  # a test builds the wheel, offline
             SMPLX,
+            *ONNX,
+            PYAV,
         ],
+        # tools/export.py
+        "onnx": ONNX,
         # for holders of an SMPL model file, which is licensed apart (non-commercial)
         "smpl": [SMPLX],
+        # for tools/cut_crops.py on videos; folders of frames need nothing
+        "video": [PYAV],
     },
 )

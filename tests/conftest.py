@@ -26,7 +26,24 @@ from toy import write_toy_dataset
 SIZE = (64, 32)  # height and width of every crop here: the smallest that three scales of D take
 
 
-@pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+@pytest.fixture
+def exact_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 on a GPU is float32: without it convolutions multiply with 10 bits (TF32)."""
+    for place in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(place, "allow_tf32", False)
+
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`pytest -m gpu` is all that a GPU can do; without one these are skipped."""
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(GPU)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
     """Where a test of pure tensor mathematics runs: everywhere."""
     return request.param

@@ -109,7 +109,7 @@ class Streams:
     """Stands in for torch.cuda: what is computed on a stream is there for that stream alone."""
 
     def __init__(self) -> None:
-        self.current = "default"
+        self.current, self.copies = "default", 0
 
     def Stream(self) -> str:  # noqa: N802  the name of torch.cuda's
         return "new"
@@ -122,30 +122,41 @@ class Streams:
 
 
 class LossOnGpu:
-    """A loss that the default stream computes; another one reads what lies there."""
+    """A loss (or several, stacked) that the default stream computes; another one reads what lies
+    there."""
 
     device = torch.device("cuda")
 
-    def __init__(self, streams: Streams, value: float) -> None:
+    def __init__(self, streams: Streams, value: float | list[float]) -> None:
         self.streams, self.value = streams, value
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None) -> "LossOnGpu":
+        assert function is torch.stack
+        return cls(args[0][0].streams, [loss.value for loss in args[0]])
 
     def detach(self) -> "LossOnGpu":
         return self
 
+    def float(self) -> "LossOnGpu":
+        return self
+
     def cpu(self) -> torch.Tensor:
+        self.streams.copies += 1
         stale = self.streams.current != "default"
-        return torch.tensor(-1.0 if stale else self.value)
+        value = torch.tensor(self.value)
+        return torch.full_like(value, -1.0) if stale else value
 
 
 @pytest.mark.parametrize(
-    ("write", "logged"),
+    ("write", "logged", "copies"),
     [
-        (train_loop.SimpleTrainer._write_metrics, {"a": 1.5, "b": 2.0, "total_loss": 3.5}),
-        ("stock", {"a": -1.0, "b": -1.0, "total_loss": -2.0}),
+        (train_loop.SimpleTrainer._write_metrics, {"a": 1.5, "b": 2.0, "total_loss": 3.5}, 1),
+        ("stock", {"a": -1.0, "b": -1.0, "total_loss": -2.0}, 2),
     ],
     ids=["adapted", "stock"],
 )
-def test_losses_are_read_where_they_are_computed(monkeypatch, write, logged) -> None:
+def test_losses_are_read_where_they_are_computed(monkeypatch, write, logged, copies) -> None:
     if write == "stock":
         write = stock("fastreid.engine.train_loop.SimpleTrainer._write_metrics")
     streams = Streams()
@@ -156,9 +167,10 @@ def test_losses_are_read_where_they_are_computed(monkeypatch, write, logged) -> 
         seen = {name: storage.latest()[name][0] for name in logged}
         assert storage.latest()["data_time"][0] == 0.25
     assert seen == logged
+    assert streams.copies == copies  # the host waits for each
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_losses_of_a_gpu_that_is_busy() -> None:
     """The number is not there yet when the host asks for it."""
     loss = torch.full((), 7.0, device="cuda")
@@ -170,19 +182,19 @@ def test_losses_of_a_gpu_that_is_busy() -> None:
         assert storage.latest()["total_loss"][0] == 8
 
 
-# ----------------------------------------------------------------------------- bfloat16_on_cpu
+# -------------------------------------------------------------------------------- bfloat16_amp
 
 
 def amp_trainer(model: nn.Module) -> train_loop.AMPTrainer:
-    batches = [{"images": torch.eye(4)}] * 5
+    batches = [{"images": torch.eye(4, device=model.layer.weight.device)}] * 5
     optimizer = torch.optim.SGD([*model.parameters()], lr=0.5)
     trainer = train_loop.AMPTrainer(model, batches, optimizer, None)
     trainer.iter = 0
     return trainer
 
 
-def test_bfloat16_on_cpu() -> None:
-    model = Model()
+def test_bfloat16_amp(device: str) -> None:
+    model = Model(device)
     trainer = amp_trainer(model)
     losses = []
     with EventStorage() as storage:

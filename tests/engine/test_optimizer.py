@@ -7,7 +7,7 @@ import torch
 from engine import runs
 from fastreid.modeling import build_model
 
-from gcl.engine.optimizer import PhaseOptimizer
+from gcl.engine.optimizer import PhaseOptimizer, fused
 
 
 @pytest.fixture
@@ -218,3 +218,26 @@ def test_another_kind_of_optimizer_starts_anew(build, caplog):
     _, unclipped = build(SOLVER__CLIP_GRADIENTS__ENABLED=False)
     unclipped.load_state_dict(state)
     assert warned(caplog) == [] and unclipped._encoder_optimizer.state
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "AdamW", "Rprop"])
+def test_one_kernel_steps_all_parameters_where_there_is_one(name, device):
+    parameters = [torch.nn.Parameter(torch.ones(2, device=device)) for _ in range(2)]
+    options = fused(getattr(torch.optim, name), parameters)
+    assert options == ({"fused": True} if device == "cuda" and name != "Rprop" else {})
+    getattr(torch.optim, name)(parameters, lr=0.1, **options)
+
+
+def test_a_run_goes_on_by_other_kernels_without_a_word(build, caplog):
+    """A checkpoint of a GPU, whose groups say fused."""
+    model, optimizer = build()
+    gradients(encoder_of(model))
+    optimizer.step()
+    state = deepcopy(optimizer.state_dict())
+    for part in ("encoder", "generator"):
+        for group in state[part]["param_groups"]:
+            group["fused"] = True
+    again = build()[1]
+    again.load_state_dict(state)
+    assert not any(group.get("fused") for group in again.param_groups)
+    assert "goes on with" not in caplog.text

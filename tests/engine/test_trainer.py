@@ -7,6 +7,7 @@ from engine import runs
 from gcl import ConfigError
 from gcl.data.build import TrainingSet
 from gcl.engine import GCLTrainer
+from gcl.engine.trainer import mixed_precision
 
 # after epoch:   0 contrast, 1 contrast, 2 generator, 3 generator, 4 joint, final = 5 joint
 NAMES = [f"model_{epoch:04d}.pth" for epoch in range(5)] + ["model_final.pth"]
@@ -242,6 +243,28 @@ def test_images_without_structure_are_left_out_of_the_phases_that_need_one(toy, 
     )  # fmt: skip
     assert len(trainer.train_set) == 32 and len(trainer.train_set.usable) == 28
     assert trainer.gcl.bank.features.any(1).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine", "device", "used"),
+    [
+        (None, (9, 0), "cuda", True),
+        (None, (8, 0), "cuda", True),
+        (None, (7, 5), "cuda", False),
+        (None, (9, 0), "cpu", False),
+        (False, (9, 0), "cuda", False),
+        (True, (7, 5), "cuda", True),
+        (True, (9, 0), "cpu", True),
+    ],
+)
+def test_half_precision_is_the_default_of_gpus_that_have_bfloat16(
+    tiny_cfg, monkeypatch, asked, machine, device, used
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: machine)
+    cfg = tiny_cfg()
+    assert cfg.SOLVER.AMP.ENABLED is None
+    cfg.merge_from_list(["MODEL.DEVICE", device, "SOLVER.AMP.ENABLED", asked])
+    assert mixed_precision(cfg) is used
 
 
 def test_a_run_in_half_precision_goes_through_all_phases(toy, tmp_path):

@@ -18,6 +18,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gcl.losses import contrast_loss, own_view_loss, view_invariant_loss
 
@@ -105,6 +107,44 @@ def test_the_third_term_takes_its_negatives_from_the_chosen_view():
     }
     torch.testing.assert_close(values["new"][:2], values["own"][:2], rtol=0, atol=0)
     assert not torch.isclose(values["new"][2], values["own"][2])
+
+
+@pytest.mark.parametrize("num_negatives", [8, 5])
+def test_with_cameras_negatives_are_of_the_own_one(num_negatives, device):
+    # sum_k over rows of other classes that the image's camera has seen, row by row
+    labels, cameras = [0, 0, 1, 1, 2, 2, -1, -1], torch.tensor([0, 1, 0, 1, 0, 1, 0, 1])
+    f, f_new, bank, indices, y = inputs(labels, [0, 3], device=device)
+    bank = bank[[0, 0, 2, 2, 4, 4, 6, 6]]  # any positive is the same
+    options = {"temperature": T, "num_negatives": num_negatives, "cameras": cameras.to(device)}
+    if num_negatives < len(labels):  # K rows of all cameras, drawn before cameras are told apart
+        options["generator"] = torch.Generator(device).manual_seed(0)
+    own, new, ori = view_invariant_loss(f, f_new, bank, indices, y, negatives="own", **options)
+    unit, unit_new, rows = unit64(f.cpu()), unit64(f_new.cpu()), bank.cpu().double()
+    pool = {0: [2, 4, 6], 3: [1, 5, 7]}
+    found = []
+    for term, queries in ((own, unit_new), (new, unit_new), (ori, unit)):
+        few = [
+            [
+                h(a, rows[i], a, [rows[k] for k in subset], T)
+                for size in (1, 2, 3)
+                for subset in itertools.combinations(pool[i], size)
+            ]
+            for a, i in zip(queries, (0, 3), strict=True)
+        ]
+        whole = torch.stack([values[-1] for values in few]).mean()
+        means = torch.stack([(a + b) / 2 for a, b in itertools.product(*few)])
+        found.append(is_one_of(term, whole[None] if num_negatives == 8 else means))
+    assert all(found)
+
+
+def test_an_image_alone_in_its_camera_has_no_negatives_and_no_gradient(device):
+    f, f_new, bank, indices, y = inputs([0, 1, 2], [0], device=device)
+    cameras = torch.tensor([0, 1, 1], device=device)
+    f.requires_grad_()
+    loss = contrast_loss(f, bank, indices, y, temperature=T, num_negatives=3, cameras=cameras)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert f.grad.abs().max() == 0.0
 
 
 def test_a_class_of_one_has_itself_as_positive(device):
@@ -215,7 +255,8 @@ def test_negatives_are_drawn_uniformly():
     assert chi_square(list(counts.values())) < 22.5  # 6 degrees of freedom: p = 0.001
 
 
-def test_the_two_positives_are_independent_uniform_draws_of_the_class():
+@pytest.mark.parametrize("k", [7, 10])  # all others of fewer rows than the bank has, and of it all
+def test_the_two_positives_are_independent_uniform_draws_of_the_class(k):
     f, bank, t = code(10)
     total = sum(2**k for k in OTHERS)
     members = (1, 3, 6)
@@ -228,7 +269,7 @@ def test_the_two_positives_are_independent_uniform_draws_of_the_class():
             torch.tensor([3]),
             LABELS,
             temperature=t,
-            num_negatives=10,
+            num_negatives=k,
             generator=torch.Generator().manual_seed(seed),
         )
         # L = -log(2^p / (2^p + total))
@@ -236,7 +277,8 @@ def test_the_two_positives_are_independent_uniform_draws_of_the_class():
     assert chi_square(list(counts.values())) < 26.2  # 8 degrees of freedom: p = 0.001
 
 
-def test_the_positive_of_the_contrast_is_a_uniform_draw_of_the_class():
+@pytest.mark.parametrize("k", [7, 10])
+def test_the_positive_of_the_contrast_is_a_uniform_draw_of_the_class(k):
     f, bank, t = code(10)
     total = sum(2**k for k in OTHERS)
     counts = dict.fromkeys((1, 3, 6), 0)
@@ -247,11 +289,111 @@ def test_the_positive_of_the_contrast_is_a_uniform_draw_of_the_class():
             torch.tensor([3]),
             LABELS,
             temperature=t,
-            num_negatives=10,
+            num_negatives=k,
             generator=torch.Generator().manual_seed(seed),
         )
         counts[round(math.log2(total / math.expm1(loss.item())))] += 1
     assert chi_square(list(counts.values())) < 13.9  # 2 degrees of freedom: p = 0.001
+
+
+# ---- a bank of far more rows than are looked at: 2,000, of which 556 are in the draw of K = 300
+def large(classes: int, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(f, bank, indices, labels) of so many classes of equal size, and every tenth row an
+    outlier."""
+    labels = torch.arange(2000) % classes
+    labels[::10] = -1
+    g = torch.Generator().manual_seed(0)
+    bank = F.normalize(torch.randn(2000, 8, generator=g), dim=1)
+    indices = torch.tensor([1, 2, 3, 1001])
+    parts = torch.randn(4, 8, generator=g), bank, indices, labels
+    return tuple(part.to(device) for part in parts)
+
+
+def test_of_many_rows_each_image_has_exactly_k_negatives_of_other_classes(device):
+    """A row's gradient says whether it was in the sum."""
+    f, bank, indices, labels = large(100, device)
+    bank.requires_grad_()
+    for i in range(4):
+        loss, *_ = view_invariant_loss(
+            f[i : i + 1], f[i : i + 1], bank, indices[i : i + 1], labels,
+            temperature=T, num_negatives=300,
+        )  # fmt: skip
+        (slope,) = torch.autograd.grad(loss, bank)
+        used = slope.any(1)
+        assert used[indices[i]]  # M_i
+        used[indices[i]] = False
+        assert int(used.sum()) == 300
+        assert (labels[used] != labels[indices[i]]).all()
+
+
+def test_of_many_rows_all_of_other_classes_are_drawn_alike(device):
+    f, bank, indices, labels = large(100, device)
+    bank.requires_grad_()
+    counts = torch.zeros(2000, device=device)
+    for seed in range(200):
+        g = torch.Generator(device).manual_seed(seed)
+        loss, *_ = view_invariant_loss(
+            f[:1], f[:1], bank, indices[:1], labels, temperature=T, num_negatives=300, generator=g
+        )
+        counts += torch.autograd.grad(loss, bank)[0].any(1)
+    counts = counts[labels != labels[indices[0]]].double()
+    assert len(counts) == 2000 - 20
+    # drawn without repetition each count varies by less than a Poisson's: 1,979 degrees of freedom
+    assert chi_square(counts.tolist()) < 1979 + 3.1 * math.sqrt(2 * 1979)
+
+
+def test_of_many_rows_positives_are_drawn_uniformly(device):
+    f, bank, indices, labels = large(100, device)
+    members = [i for i, y in enumerate(labels.tolist()) if y == labels[1].item()]
+    counts = dict.fromkeys(members, 0)
+    bank.requires_grad_()
+    for seed in range(200):
+        g = torch.Generator(device).manual_seed(seed)
+        loss = contrast_loss(
+            f[:1], bank, indices[:1], labels, temperature=T, num_negatives=1, generator=g
+        )
+        drawn = torch.autograd.grad(loss, bank)[0].any(1).nonzero()[:, 0].tolist()
+        (positive,) = set(drawn) & set(members)
+        counts[positive] += 1
+    assert chi_square(list(counts.values())) < 43.8  # 19 degrees of freedom: p = 0.001
+
+
+def test_images_of_a_class_of_most_rows_have_the_negatives_that_there_are(device):
+    """Half of all rows are of the class, and of the 756 rows looked at some 378 are not."""
+    f, bank, indices, labels = large(2, device)
+    bank = bank[:1].expand_as(bank)  # the loss is log(1 + negatives)
+    loss = contrast_loss(
+        f[:1], bank, indices[:1], labels, temperature=T, num_negatives=500,
+        generator=torch.Generator(device).manual_seed(0),
+    )  # fmt: skip
+    assert 300 < math.expm1(loss.item()) < 450
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the size of the largest tensor that anything made."""
+
+    size = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **kwargs or {})
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self.size = max(self.size, tensor.numel())
+        return made
+
+
+def test_nothing_grows_with_images_times_rows():
+    """B = 64, N = 40,000, D = 8: what is made holds at most the bank's rows that are looked at,
+    (B, M), or one number a row."""
+    labels = torch.arange(40_000) % 4000
+    bank = F.normalize(torch.randn(40_000, 8), dim=1)
+    f, f_new = (torch.randn(64, 8, requires_grad=True) for _ in range(2))
+    indices = torch.arange(64)
+    options = {"temperature": T, "num_negatives": 200}
+    with Largest() as seen:
+        sum(view_invariant_loss(f, f_new, bank, indices, labels, **options)).backward()
+        contrast_loss(f, bank, indices, labels, **options).backward()
+    assert seen.size == 40_000
 
 
 # ---- closed forms

@@ -421,7 +421,7 @@ def test_what_pytorch3d_is_told(stand_in):
         assert float((ours - theirs).abs().mean()) < 5e-3
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_draws_the_same_picture():
     vertices, faces = to("cpu", sphere(rings=30))
     yaw = torch.arange(6) * 60.0

@@ -45,12 +45,18 @@ def add_gcl_config(cfg: CN) -> None:
     # Seed of everything random; two CPU runs with the same seed are identical bit for bit.
     # Below 0: drawn from the operating system, written to the log and kept in the checkpoints.
     cfg.SEED = -1
+    # Networks in bfloat16 where that is safe (losses, pooling and neck stay in float32). None: on a
+    # GPU that has it, and not on a CPU; or True, False. A GPU without it computes in float16.
+    cfg.SOLVER.AMP.ENABLED = None
 
     cfg.GCL = CN()
     # What to train, in this order, in one process: any of "contrast", "generator", "joint".
     cfg.GCL.PHASES = ("contrast", "generator", "joint")
     # Optimizer steps in one epoch, of every phase; 0: training images / SOLVER.IMS_PER_BATCH.
     cfg.GCL.ITERS_PER_EPOCH = 0
+    # Record a step's forward and backward as a CUDA graph and launch it by one call: faster where
+    # steps are many small kernels (16 images). The results are the same. One GPU and one process.
+    cfg.GCL.CUDA_GRAPHS = False
     # Standardise the pooled features with each camera's own mean and deviation (of the training
     # images, measured anew in every feature pass and before an evaluation, and following E_id in
     # between; those of few images are drawn towards all cameras') before the neck, in training and
@@ -79,6 +85,16 @@ def add_gcl_config(cfg: CN) -> None:
     # Labelled crops in Market-1501's naming, to test on; never trained on. "": none.
     cfg.GCL.DATA.QUERY = ""
     cfg.GCL.DATA.GALLERY = ""
+
+    # ---- a labelled source beside the unlabelled target, in the phases contrast and joint
+    cfg.GCL.SOURCE = CN()
+    # Data sets whose training images and identities teach E_id in every step, in batches and with
+    # statistics of their own: any of the toolbox's registry, as "DrawnPeople". (): none.
+    cfg.GCL.SOURCE.NAMES = ()
+    # Folder of these data sets; "": FASTREID_DATASETS, as the target's.
+    cfg.GCL.SOURCE.ROOT = ""
+    # Source images of a step, DATALOADER.NUM_INSTANCE of each person
+    cfg.GCL.SOURCE.BATCH = 32
 
     # ---- phase 1: contrast warm-up of E_id on original views (L_vi'' with its own negatives)
     cfg.GCL.CONTRAST = CN()
@@ -179,6 +195,11 @@ def add_gcl_config(cfg: CN) -> None:
     losses.VIEW.NEGATIVES = (
         "new"  # negatives of the third term use f' ("new", released code) or f ("own")
     )
+    # "all", or those of a crop's "own" camera: crops of other cameras that are in another cluster
+    # are often the same person, whom the labels have not joined
+    losses.VIEW.NEGATIVE_CAMERAS = "all"
+    # of the source's crops against their people's centroids, at VIEW.TEMPERATURE
+    losses.SOURCE = CN({"SCALE": 1.0})
     # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and CycleLoss |x - x''_ori|_1 (L_img is both)
     losses.RECONSTRUCTION = CN({"SCALE": 5.0})
     losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
@@ -208,10 +229,16 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         f" {', '.join(FOREIGN_CAMERAS)}.",
     )
     _check_own_crops(cfg)
+    if training:
+        _check_source(cfg)
     if not training or cfg.MODEL.META_ARCHITECTURE != "GCL":
         return
     _require(
         len(gcl.PHASES) > 0, "GCL.PHASES is empty: name at least one of " + ", ".join(PHASES) + "."
+    )
+    _require(
+        not gcl.CUDA_GRAPHS or str(cfg.MODEL.DEVICE).startswith("cuda"),
+        f"GCL.CUDA_GRAPHS is on, but MODEL.DEVICE is {cfg.MODEL.DEVICE}: set it to False.",
     )
     for phase in gcl.PHASES:
         _require(
@@ -307,6 +334,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.JOINT.LEARNS", gcl.JOINT.LEARNS, LEARNERS),
         ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
         ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
+        ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", losses.VIEW.NEGATIVE_CAMERAS, ("all", "own")),
         ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),
         ("MODEL.LOSSES.ADVERSARIAL.FORM", losses.ADVERSARIAL.FORM, ("lsgan", "log")),
         ("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR")),
@@ -381,6 +409,39 @@ def _check_own_crops(cfg: CN) -> None:
         )
 
 
+def _check_source(cfg: CN) -> None:
+    node = cfg.GCL.SOURCE
+    if not node.NAMES:
+        _require(
+            node.ROOT == "",
+            f"GCL.SOURCE.ROOT is {node.ROOT}, but GCL.SOURCE.NAMES is empty: name the data sets"
+            " that lie there, or leave it out.",
+        )
+        return
+    _require(
+        OWN_CROPS not in node.NAMES,
+        f"GCL.SOURCE.NAMES has {OWN_CROPS}, of which nobody knows identities: name a labelled set.",
+    )
+    _require(
+        cfg.MODEL.META_ARCHITECTURE == "GCL",
+        f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which learns from identities of"
+        " DATASETS.NAMES: name GCL.SOURCE.NAMES there.",
+    )
+    _require(
+        bool({"contrast", "joint"} & set(cfg.GCL.PHASES)),
+        "GCL.SOURCE.NAMES is set, but none of GCL.PHASES teaches E_id: add contrast or joint.",
+    )
+    _require(
+        node.ROOT == "" or os.path.isdir(node.ROOT), f"GCL.SOURCE.ROOT {node.ROOT} is no folder."
+    )
+    scale = cfg.MODEL.LOSSES.SOURCE.SCALE
+    _require(
+        scale > 0,
+        f"MODEL.LOSSES.SOURCE.SCALE is {scale}: it must be above 0; without a source,"
+        " GCL.SOURCE.NAMES is ().",
+    )
+
+
 def check_batches(cfg: CN, num_processes: int) -> None:
     """Stop on batches that processes can not share, or that no identity can be learnt from.
 
@@ -392,23 +453,28 @@ def check_batches(cfg: CN, num_processes: int) -> None:
         "contrast": ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH),
         "generator": ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH),
     }
+    taught = {*cfg.GCL.PHASES} - {"generator"}
+    if cfg.GCL.SOURCE.NAMES:
+        sizes["source"] = ("GCL.SOURCE.BATCH", cfg.GCL.SOURCE.BATCH)
+        taught.add("source")
     k = cfg.DATALOADER.NUM_INSTANCE
     for phase, (key, size) in sizes.items():
         _require(
             size % num_processes == 0,
             f"{key} is {size}: the number of processes, {num_processes}, must divide it.",
         )
-        if phase == "generator" or phase not in cfg.GCL.PHASES:
+        if phase not in taught:
             continue
+        whose = "the source" if phase == "source" else f"the phase {phase}"
         # batch norm has no statistics of one image
         _require(
             size >= 2 * num_processes,
-            f"{key} is {size}, one image for each process: the phase {phase} needs at least two,"
+            f"{key} is {size}, one image for each process: {whose} needs at least two,"
             f" set it to {2 * num_processes} or more.",
         )
         _require(
             k <= size,
-            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of the phase {phase} has {size} images"
+            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of {whose} has {size} images"
             f" ({key}): lower the former to at most half of the latter, so that there are two"
             " people in a batch.",
         )

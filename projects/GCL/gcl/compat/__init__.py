@@ -40,7 +40,7 @@ from .modeling import normalise_once, regnet_files
 from .patching import stock
 from .training import (
     best_metric,
-    bfloat16_on_cpu,
+    bfloat16_amp,
     evaluation_off,
     finished_run,
     losses_in_order,
@@ -80,7 +80,7 @@ ADAPTATIONS: tuple[Callable[[], None], ...] = (
     gloo_launch,
     wrap_model,
     losses_in_order,
-    bfloat16_on_cpu,
+    bfloat16_amp,
     safe_load,
     best_metric,
     evaluation_off,

@@ -44,6 +44,11 @@ def device_type() -> str:
     return os.environ.get(_VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself: CPUs, and GPUs from the A100 on."""
+    return device.type == "cpu" or torch.cuda.get_device_capability(device)[0] >= 8
+
+
 def chosen_device() -> None:
     """Let the trainer, the evaluation and the log ask `device_type()` and not whether CUDA exists.
 

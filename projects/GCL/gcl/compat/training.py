@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .device import has_bfloat16
 from .patching import replace
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ def losses_in_order() -> None:
         def _write_metrics(
             self: Any, loss_dict: dict[str, torch.Tensor], data_time: float
         ) -> None:
-            original(self, {k: v.detach().cpu() for k, v in loss_dict.items()}, data_time)
+            # one copy of all: each waits for the GPU
+            values = torch.stack([loss.detach().float() for loss in loss_dict.values()]).cpu()
+            original(self, dict(zip(loss_dict, values, strict=True)), data_time)
 
         return _write_metrics
 
@@ -68,30 +71,39 @@ def losses_in_order() -> None:
 class _BFloat16Forward:
     """A model whose forward pass runs in bfloat16 where autocast thinks that is safe."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        self._model = model
+    def __init__(self, model: torch.nn.Module, device: str) -> None:
+        self._model, self._device = model, device
 
     def __call__(self, batch: Any) -> dict[str, torch.Tensor]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self._device, dtype=torch.bfloat16):
             return self._model(batch)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self)["_model"], name)
 
 
-def bfloat16_on_cpu() -> None:
-    """Let SOLVER.AMP.ENABLED work on the CPU: bfloat16, which needs no loss scaling.
+def bfloat16_amp() -> None:
+    """Let SOLVER.AMP.ENABLED mean bfloat16, which needs no loss scaling, on CPU and CUDA.
 
-    Why: AMPTrainer refuses to run without CUDA, and its gradient scaler is made for CUDA.
-    Symptom: `AssertionError: [AMPTrainer] CUDA is required for AMP training!`
-    Versions: all, on CPU. A model on CUDA gets the toolbox's run_step, unchanged.
-    Until: fastreid uses torch.amp with a device.
+    Why: AMPTrainer refuses to run without CUDA, and its gradient scaler is made for CUDA. There it
+        computes in float16, whose range asks for a scaler, which asks the GPU in every step whether
+        something overflowed, so that the GPU waits for the host.
+    Symptom: on CPU `AssertionError: [AMPTrainer] CUDA is required for AMP training!`
+    Versions: all. A model on a GPU without bfloat16 (before the A100) gets the toolbox's step.
+    Until: fastreid uses torch.amp with a device and a type.
 
     On processors with AMX, torch 2.13 (oneDNN) returns uninitialised memory from some bfloat16
     convolutions of stride 2 over maps at most 3 wide (NaN losses now and then);
     ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment avoids it.
     """
     train_loop = importlib.import_module("fastreid.engine.train_loop")
+
+    def device_of(model: torch.nn.Module) -> torch.device:
+        return next(model.parameters()).device
+
+    def half_of(device: torch.device) -> bool:
+        """Whether the toolbox's own step, in float16, is to run."""
+        return device.type not in ("cpu", "cuda") or not has_bfloat16(device)
 
     def scaler_for(original: Callable[..., None]) -> Callable[..., None]:
         def __init__(
@@ -103,17 +115,18 @@ def bfloat16_on_cpu() -> None:
             grad_scaler: Any = None,
         ) -> None:
             if grad_scaler is None:
-                device = next(model.parameters()).device.type
-                grad_scaler = torch.amp.GradScaler(device, enabled=device == "cuda")
+                device = device_of(model)
+                grad_scaler = torch.amp.GradScaler(device.type, enabled=half_of(device))
             original(self, model, data_loader, optimizer, param_wrapper, grad_scaler)
 
         return __init__
 
     def step_for(original: Callable[[Any], None]) -> Callable[[Any], None]:
         def run_step(self: Any) -> None:
-            if next(self.model.parameters()).device.type != "cpu":
+            device = device_of(self.model)
+            if half_of(device):
                 return original(self)
-            model, self.model = self.model, _BFloat16Forward(self.model)
+            model, self.model = self.model, _BFloat16Forward(self.model, device.type)
             try:
                 train_loop.SimpleTrainer.run_step(self)
             finally:

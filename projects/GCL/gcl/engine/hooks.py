@@ -21,10 +21,11 @@ from torchvision.utils import save_image
 from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
+from gcl.data.source_set import WithSource
 from gcl.pseudo_labels import PseudoLabeler
 
 from .divergence import check_start, diverged
-from .feature_pass import extract_features, fit_view_statistics
+from .feature_pass import extract_features, fit_source, fit_view_statistics
 from .gradient_sharing import share_gradients
 from .partition_figures import partition_figures
 from .readiness import measure_readiness
@@ -69,6 +70,10 @@ class PhaseHook(HookBase):
             model.bank.fill(check_start(trainer, features))
             if place.phase == "joint" and model.heads.generated_norm is not None:
                 self._fit_view_statistics()
+            if trainer.source_set is not None and place.phase != "generator":
+                source = trainer.source_set.first_loader(seed_of(trainer.state.seed, trainer.epoch))
+                fit_source(model, source, trainer.source_set.people)
+                source.shutdown()
 
     def _fit_view_statistics(self) -> None:
         trainer = self.trainer
@@ -264,7 +269,11 @@ class LoaderHook(HookBase):
             sampler = PseudoLabelSampler(
                 labels, num_instances=cfg.DATALOADER.NUM_INSTANCE, **common
             )
-        trainer.use_loader(train_set.train_loader(phase, sampler))
+        loader = train_set.train_loader(phase, sampler)
+        if trainer.source_set is not None and phase != "generator":
+            source = trainer.source_set.train_loader(common["num_batches"], common["seed"])
+            loader = WithSource(loader, source)
+        trainer.use_loader(loader)
 
 
 class MemoryHook(HookBase):

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from contextlib import nullcontext
 
+import torch
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.events import EventStorage
 
-from gcl.config import check_batches
+from gcl.compat.device import has_bfloat16
+from gcl.config import ConfigError, check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
+from gcl.data.source_set import SourceSet
 from gcl.modeling import GCL
 
-from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
+from .checkpoint import BankState, SourceState, TrainingState, use_atomic_checkpointer
 from .divergence import DivergenceHook, diverged
+from .graphed_step import GraphedStep
 from .hooks import (
     EpochWriter,
     LoaderHook,
@@ -29,6 +35,7 @@ from .hooks import (
     SheetHook,
 )
 from .initial_weights import without_imagenet
+from .late_losses import LateLosses
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
@@ -36,6 +43,33 @@ from .testing import TestedTrainer, check_tests
 from .track_verification import TrackVerificationHook
 
 logger = logging.getLogger(__name__)
+
+
+def mixed_precision(cfg) -> bool:
+    """SOLVER.AMP.ENABLED; where it is None, whether the run is on a GPU that has bfloat16."""
+    if cfg.SOLVER.AMP.ENABLED is not None:
+        return cfg.SOLVER.AMP.ENABLED
+    return cfg.MODEL.DEVICE != "cpu" and has_bfloat16(torch.device(cfg.MODEL.DEVICE))
+
+
+def graphed_step(model: GCL, cfg) -> GraphedStep:
+    """A model's step by CUDA graphs.
+
+    Raises:
+        ConfigError: several processes, or float16, whose loss scaling no graph can hold.
+    """
+    if comm.get_world_size() > 1:
+        raise ConfigError(
+            f"GCL.CUDA_GRAPHS is on in one of {comm.get_world_size()} processes, which share"
+            " gradients that no graph can hold: set it to False."
+        )
+    if not cfg.SOLVER.AMP.ENABLED:
+        return GraphedStep(model, nullcontext())
+    if not has_bfloat16(model.device):
+        raise ConfigError(
+            "GCL.CUDA_GRAPHS is on, but this GPU has no bfloat16: set SOLVER.AMP.ENABLED False."
+        )
+    return GraphedStep(model, torch.autocast("cuda", dtype=torch.bfloat16))
 
 
 class _NoBatches:
@@ -59,8 +93,10 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     Attributes:
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
+        source_set: labelled ones beside them (:class:`~gcl.data.source_set.SourceSet`), or None.
         plan: which epoch belongs to which phase.
         state: the seed, kept in checkpoints.
+        graphed: the step by CUDA graphs (GCL.CUDA_GRAPHS), or None.
         schedule: learning rates by phase.
 
     Raises:
@@ -73,6 +109,9 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
     def __init__(self, cfg) -> None:
         check_batches(cfg, comm.get_world_size())
         self.train_set = TrainingSet(cfg)
+        self.source_set = None
+        if cfg.GCL.SOURCE.NAMES:
+            self.source_set = SourceSet(cfg, [path for path, _ in self.train_set.items])
         check_tests(cfg)
         self.plan = PhasePlan(cfg)
         self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(
@@ -81,14 +120,26 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         cfg = cfg.clone()
         cfg.defrost()
         cfg.SOLVER.MAX_EPOCH = self.plan.num_epochs
+        cfg.SOLVER.AMP.ENABLED = mixed_precision(cfg)
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(seed, cfg.SEED >= 0, digest_of(self.train_set.items))
+        self.state = TrainingState(
+            seed,
+            cfg.SEED >= 0,
+            digest_of(self.train_set.items),
+            digest_of(self.source_set.items) if self.source_set else "",
+        )
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
-        self.gcl.bank.allocate(len(self.train_set))
-        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
+        cameras = [camera for _, camera in self.train_set.items]
+        self.gcl.bank.allocate(len(cameras), cameras)
+        self.graphed = graphed_step(self.gcl, cfg) if cfg.GCL.CUDA_GRAPHS else None
+        self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
+        parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}
+        if self.source_set is not None:
+            parts["source"] = SourceState(self.gcl.source)
+        use_atomic_checkpointer(self, **parts)
 
     @property
     def gcl(self) -> GCL:
@@ -103,10 +154,25 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     def run_step(self) -> None:
         try:
-            super().run_step()
+            if self.graphed is None:
+                super().run_step()
+            else:
+                self._run_graphed_step()
+            if (self.iter + 1) % self.iters_per_epoch == 0:
+                self._losses.flush()
         except FloatingPointError as error:  # the toolbox's; its last line has the losses
             losses = re.sub(r"np\.float64\((.*?)\)", r"\1", str(error).strip().splitlines()[-1])
             raise diverged(self, losses) from error
+
+    def _run_graphed_step(self) -> None:
+        """As the toolbox's trainers do it."""
+        start = time.perf_counter()
+        batch = next(self._trainer._data_loader_iter)
+        data_time = time.perf_counter() - start
+        losses = self.graphed(batch)
+        self._trainer.iter = self.iter
+        self._trainer._write_metrics(losses, data_time)
+        self.optimizer.step()
 
     @classmethod
     def build_model(cls, cfg):

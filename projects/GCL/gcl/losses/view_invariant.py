@@ -1,6 +1,9 @@
 """View contrast against a memory bank (GCL, CVPR 2021, section 3.2).
 
-Shapes: B batch, N bank rows, D embedding, K negatives.
+No size depends on what is in a tensor: a GPU runs a step without asking the host. Nothing is larger
+than (B, 5/4 K + D), however many rows the bank has.
+
+Shapes: B batch, N bank rows, D embedding, K negatives, M rows that are looked at.
 """
 
 from __future__ import annotations
@@ -11,6 +14,11 @@ from torch import Tensor
 
 from .precision import full_precision
 
+ALL = slice(None)
+"""Of the bank's rows."""
+SPARE = 256
+"""At least so many rows are drawn beside K, for those of an image's own class among them."""
+
 
 def contrast_loss(
     f: Tensor,
@@ -20,6 +28,7 @@ def contrast_loss(
     *,
     temperature: float,
     num_negatives: int,
+    cameras: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Original view against another image of its class, with its own negatives.
@@ -33,20 +42,20 @@ def contrast_loss(
         indices: (B,) bank row of each image.
         labels: (N,) pseudo label of each bank row, -1 = outlier (not trained on, yet a negative).
         temperature: t.
-        num_negatives: K; all rows of other classes when there are fewer.
+        num_negatives: K, the same rows for the whole batch but for those of an image's own class;
+            all rows of other classes when there are fewer.
+        cameras: (N,) camera of each bank row: of the K, only those of an image's own camera are its
+            negatives; None: all of them.
         generator: random source of the draws, on the device of ``bank``.
 
     Returns:
         scalar, mean over the labelled images of the batch; 0 with a graph when there are none.
     """
-    y, kept = _labelled(indices, labels)
-    if not kept.any():
-        return f.float().sum() * 0.0
-    f, y = _unit(f[kept]), y[kept]
-    bank = bank.float()
-    positive = bank[_draw_positives(y, labels, generator)]
-    negatives = _draw_negatives(y, labels, num_negatives, generator)
-    return _nce(f, positive, _log_sum(f, bank, negatives, temperature), temperature).mean()
+    f, y, bank = _unit(f), labels[indices], bank.float()
+    (positive,) = _draw_positives(y, labels, 1, num_negatives, generator)
+    n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
+    log_sum = _log_sum(f, bank, *n_k, temperature)
+    return _mean_of_labelled(_nce(f, bank[positive], log_sum, temperature), y)
 
 
 def view_invariant_loss(
@@ -59,6 +68,7 @@ def view_invariant_loss(
     temperature: float,
     num_negatives: int,
     negatives: str = "new",
+    cameras: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""The three terms of the view-invariant loss.
@@ -81,8 +91,10 @@ def view_invariant_loss(
         indices: (B,) bank row of each image.
         labels: (N,) pseudo label of each bank row, -1 = outlier (not trained on, yet a negative).
         temperature: t.
-        num_negatives: K; all rows of other classes when there are fewer.
+        num_negatives: K, the same rows for the whole batch but for those of an image's own class;
+            all rows of other classes when there are fewer.
         negatives: "new" (released code) or "own", see above.
+        cameras: as in :func:`contrast_loss`.
         generator: random source of the draws, on the device of ``bank``.
 
     Returns:
@@ -94,21 +106,15 @@ def view_invariant_loss(
     """
     if negatives not in ("new", "own"):
         raise ValueError(f"negatives must be 'new' or 'own', not {negatives!r}")
-    y, kept = _labelled(indices, labels)
-    if not kept.any():
-        zero = (f.float().sum() + f_new.float().sum()) * 0.0
-        return zero, zero.clone(), zero.clone()
-    f, f_new, y, rows = _unit(f[kept]), _unit(f_new[kept]), y[kept], indices[kept]
-    bank = bank.float()
-    n_k = _draw_negatives(y, labels, num_negatives, generator)
-    log_sum_new = _log_sum(f_new, bank, n_k, temperature)
-    log_sum_ori = log_sum_new if negatives == "new" else _log_sum(f, bank, n_k, temperature)
-    m_j = bank[_draw_positives(y, labels, generator)]
-    m_j2 = bank[_draw_positives(y, labels, generator)]
+    f, f_new, y, bank = _unit(f), _unit(f_new), labels[indices], bank.float()
+    n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
+    log_sum_new = _log_sum(f_new, bank, *n_k, temperature)
+    log_sum_ori = log_sum_new if negatives == "new" else _log_sum(f, bank, *n_k, temperature)
+    j, j2 = _draw_positives(y, labels, 2, num_negatives, generator)
     return (
-        _nce(f_new, bank[rows], log_sum_new, temperature).mean(),
-        _nce(f_new, m_j, log_sum_new, temperature).mean(),
-        _nce(f, m_j2, log_sum_ori, temperature).mean(),
+        _mean_of_labelled(_nce(f_new, bank[indices], log_sum_new, temperature), y),
+        _mean_of_labelled(_nce(f_new, bank[j], log_sum_new, temperature), y),
+        _mean_of_labelled(_nce(f, bank[j2], log_sum_ori, temperature), y),
     )
 
 
@@ -122,10 +128,10 @@ def own_view_loss(
     """
     f_new, bank = _unit(f_new), bank.float()
     y = labels[indices]
-    others = torch.where(
-        (y == -1)[:, None], _rows(labels) != indices[:, None], labels != y[:, None]
-    )
-    return _nce(f_new, bank[indices], _log_sum(f_new, bank, others, temperature), temperature)
+    rows = torch.arange(len(labels), device=labels.device)
+    others = torch.where((y == -1)[:, None], rows != indices[:, None], labels != y[:, None])
+    log_sum = _log_sum(f_new, bank, ALL, others, temperature)
+    return _nce(f_new, bank[indices], log_sum, temperature)
 
 
 def _unit(f: Tensor) -> Tensor:
@@ -133,13 +139,10 @@ def _unit(f: Tensor) -> Tensor:
     return F.normalize(f.float(), dim=1)
 
 
-def _rows(labels: Tensor) -> Tensor:
-    return torch.arange(len(labels), device=labels.device)[None]
-
-
-def _labelled(indices: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    y = labels[indices]
-    return y, y != -1
+def _mean_of_labelled(losses: Tensor, y: Tensor) -> Tensor:
+    """Mean of losses (B,) over the images whose label y (B,) is not -1; 0 when there are none."""
+    labelled = y != -1
+    return torch.where(labelled, losses, 0.0).sum() / labelled.sum().clamp(min=1)
 
 
 def _nce(f: Tensor, positive: Tensor, log_sum: Tensor, t: float) -> Tensor:
@@ -147,27 +150,52 @@ def _nce(f: Tensor, positive: Tensor, log_sum: Tensor, t: float) -> Tensor:
     return F.softplus(log_sum - (f * positive).sum(1) / t)
 
 
-def _log_sum(f: Tensor, bank: Tensor, mask: Tensor, t: float) -> Tensor:
-    """log sum_k exp(<f, n_k> / t) over the rows that ``mask`` (B, N) marks; -inf where it marks
+def _log_sum(f: Tensor, bank: Tensor, rows: Tensor | slice, mask: Tensor, t: float) -> Tensor:
+    """log sum_k exp(<f, n_k> / t) over those of ``rows`` (M,) that ``mask`` (B, M) marks; -inf if
     none."""
     with full_precision(f):
-        return (f @ bank.T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
+        return (f @ bank[rows].T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
 
 
-def _draw_positives(y: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One row of each image's class, uniformly: the row with the largest of random keys, (B,)."""
-    keys = torch.rand(len(y), len(labels), device=labels.device, generator=generator)
-    return keys.masked_fill(labels != y[:, None], -1.0).argmax(1)
+def _draw_positives(
+    y: Tensor, labels: Tensor, draws: int, num_negatives: int, generator: torch.Generator | None
+) -> list[Tensor]:
+    """Rows of each image's class, (B,) a draw, each drawn uniformly and for itself."""
+    if num_negatives >= len(labels):
+        # the row with the largest of random keys: (B, N) is no more than (B, K) then
+        others = labels != y[:, None]
+        sizes = {"device": labels.device, "generator": generator}
+        keys = (torch.rand(others.shape, **sizes) for _ in range(draws))
+        return [key.masked_fill(others, -1.0).argmax(1) for key in keys]
+    in_order, rows = labels.sort(stable=True)
+    first, end = (torch.searchsorted(in_order, y, right=right) for right in (False, True))
+    shape = (draws, len(y))
+    # in float64: rounded to float32, a number just below 1 times a large class is the next class
+    share = torch.rand(shape, dtype=torch.float64, device=labels.device, generator=generator)
+    return list(rows[first + (share * (end - first)).long()])
 
 
 def _draw_negatives(
-    y: Tensor, labels: Tensor, num_negatives: int, generator: torch.Generator | None
-) -> Tensor:
-    """(B, N) mask of ``num_negatives`` rows of other classes, drawn uniformly without
-    repetition."""
-    others = labels != y[:, None]
+    indices: Tensor,
+    labels: Tensor,
+    num_negatives: int,
+    cameras: Tensor | None,
+    generator: torch.Generator | None,
+) -> tuple[Tensor | slice, Tensor]:
+    """Rows (M,), and the mask (B, M) of those among them that are each image's negatives.
+
+    One random order of all rows serves the batch: the first K of other classes in it are drawn
+    uniformly without repetition. They lie among its first M = 5/4 K (at least K + SPARE) unless a
+    fifth of all rows are of one class, whose images then get as many as there are. Of these, other
+    cameras' are left out where ``cameras`` (N,) is given.
+    """
     if num_negatives >= len(labels):
-        return others
-    keys = torch.rand(others.shape, device=labels.device, generator=generator)
-    drawn = keys.masked_fill(~others, -1.0).topk(num_negatives, dim=1).indices
-    return torch.zeros_like(others).scatter_(1, drawn, True) & others
+        rows, mask = ALL, labels != labels[indices][:, None]
+    else:
+        order = torch.randperm(len(labels), device=labels.device, generator=generator)
+        rows = order[: num_negatives + max(num_negatives // 4, SPARE)]
+        others = labels[rows] != labels[indices][:, None]
+        mask = others & (others.cumsum(1) <= num_negatives)
+    if cameras is not None:
+        mask = mask & (cameras[rows] == cameras[indices][:, None])
+    return rows, mask

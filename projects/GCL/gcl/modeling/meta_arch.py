@@ -30,6 +30,7 @@ from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
+from .source_term import SourceTerm
 
 
 class Views(NamedTuple):
@@ -64,6 +65,9 @@ class GCL(nn.Module):
         phase: set by :meth:`set_phase`.
         learns: GCL.JOINT.LEARNS.
         bank: features and pseudo labels of the training images.
+        pending: embeddings (B, D) and rows (B,) of the last iteration, for :meth:`update_memory`.
+        r1_steps: iterations of the epoch that asked for R1.
+        source: what labelled crops of another data set teach; None without GCL.SOURCE.NAMES.
     """
 
     find_unused_parameters = True  # a phase trains a part of the model: for DistributedDataParallel
@@ -77,6 +81,7 @@ class GCL(nn.Module):
         generator: nn.Module | None,
         discriminator: nn.Module | None,
         bank: MemoryBank,
+        source: SourceTerm | None = None,
         pixel_mean: list[float],
         pixel_std: list[float],
         losses,
@@ -91,6 +96,7 @@ class GCL(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.bank = bank
+        self.source = source
         self.losses = losses
         self.learns = learns
         self.unturned = unturned
@@ -101,8 +107,8 @@ class GCL(nn.Module):
         # convolutions run up to 1.7 times faster on CPU this way, and with mixed precision on CUDA
         self.to(memory_format=torch.channels_last)
         self.phase = "contrast"
-        self._steps = 0
-        self._pending: tuple[Tensor, Tensor] | None = None
+        self.r1_steps = 0
+        self.pending: tuple[Tensor, Tensor] | None = None
         # some parameters never train (the bias of the BN neck, frozen layers): remember the rest
         self._encoder = _learning(backbone, heads)
         self._drawing = _learning(generator, discriminator)
@@ -119,12 +125,23 @@ class GCL(nn.Module):
         parts = cfg.GCL.GENERATOR.NUM_PARTS if generator and generator.uses_code else 0
         backbone = build_encoder(cfg)
         check_encoder(cfg, backbone, heads, parts)
+        source = None
+        if cfg.GCL.SOURCE.NAMES:
+            source = SourceTerm(
+                heads.embedding_dim,
+                cfg.MODEL.BACKBONE.FEAT_DIM,
+                alpha=cfg.GCL.MEMORY.ALPHA,
+                temperature=cfg.MODEL.LOSSES.VIEW.TEMPERATURE,
+                scale=cfg.MODEL.LOSSES.SOURCE.SCALE,
+                camera_norm=cfg.GCL.CAMERA_NORM,
+            )
         return {
             "backbone": backbone,
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
             "bank": MemoryBank(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
+            "source": source,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "losses": cfg.MODEL.LOSSES,
@@ -138,7 +155,7 @@ class GCL(nn.Module):
     def set_phase(self, phase: str) -> None:
         """Choose what the following iterations train; call it at the start of every epoch."""
         self.phase = phase
-        self._steps = 0
+        self.r1_steps = 0
         for parameter in self._encoder:
             parameter.requires_grad_(phase != "generator")
         self.train(self.training)
@@ -162,8 +179,17 @@ class GCL(nn.Module):
         return self
 
     @property
+    def r1_is_due(self) -> bool:
+        """Whether R1 is in the next iteration that asks for it (MODEL.LOSSES.R1.EVERY)."""
+        return self.r1_steps % self.losses.R1.EVERY == 0
+
+    @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
+
+    def here(self, tensor: Tensor) -> Tensor:
+        """On the model's device; the host does not wait for the copy."""
+        return tensor.to(self.device, non_blocking=True)
 
     # ------------------------------------------------------------------ one iteration
     def forward(self, batch: dict[str, Tensor] | Tensor) -> Tensor | dict[str, Tensor]:
@@ -174,14 +200,16 @@ class GCL(nn.Module):
         if not self.training:
             return self.heads(self.backbone(x), camids=batch.get("camids"))
         # what the batch calls people is pseudo labels from here on
-        batch["targets"] = self.bank.labels[batch["indices"].to(self.device)]
-        if self.phase == "contrast":
-            return self._contrast_iteration(batch, x)
+        batch["targets"] = self.bank.labels[self.here(batch["indices"])]
         if self.phase == "generator":
             return self._generator_iteration(batch, x)
-        if self.learns == "encoder":
-            return self._encoder_iteration(batch, x)
-        return self._joint_iteration(batch, x)
+        if self.phase == "contrast":
+            losses = self._contrast_iteration(batch, x)
+        elif self.learns == "encoder":
+            losses = self._encoder_iteration(batch, x)
+        else:
+            losses = self._joint_iteration(batch, x)
+        return losses | self._source_loss(batch["source"]) if "source" in batch else losses
 
     def _contrast_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Phase 1: L_vi'' with its own negatives."""
@@ -194,6 +222,7 @@ class GCL(nn.Module):
             self.bank.labels,
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
+            cameras=self._negative_cameras(),
         )
         return {"loss_view_ori": options.SCALE * loss}
 
@@ -218,10 +247,17 @@ class GCL(nn.Module):
             view = self.draw(x, self.part_code(x, track=True), s_ori, s_new)
         return self._view_contrast(batch, x, view)
 
+    def _source_loss(self, source: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Beside phases 1 and 3: labelled crops of another data set teach E_id."""
+        x = self.preprocess_image(source)
+        feature_map = self._feature_map(x, tracks=False)
+        loss = self.source(self.heads, feature_map, source["targets"], source["camids"])
+        return {"loss_source": loss}
+
     # ------------------------------------------------------------------ E_id
     def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
         """(B, 3, H, W) of 0-255 -> the encoder's normalised image space."""
-        images = (batch[key].to(self.device) - self.pixel_mean) / self.pixel_std
+        images = (self.here(batch[key]) - self.pixel_mean) / self.pixel_std
         return images.contiguous(memory_format=torch.channels_last)
 
     def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -261,16 +297,22 @@ class GCL(nn.Module):
         """Embeddings f (B, D) of original views and their rows in the bank (B,), both kept for the
         bank's update after the step."""
         f = self.heads(feature_map, camids=batch["camids"])
-        indices = batch["indices"].to(self.device)
-        self._pending = (f.detach(), indices)
+        indices = self.here(batch["indices"])
+        self.pending = (f.detach(), indices)
         return f, indices
 
+    def _negative_cameras(self) -> Tensor | None:
+        """Cameras of the bank's rows, where negatives are of an image's own camera alone."""
+        return self.bank.cameras if self.losses.VIEW.NEGATIVE_CAMERAS == "own" else None
+
     def update_memory(self) -> None:
-        """Write the last iteration's original views into the bank; call it after the optimizer's
-        step."""
-        if self._pending is not None:
-            self.bank.update(*self._pending)
-            self._pending = None
+        """Write the last iteration's original views into the bank, and those of its source into
+        theirs; call it after the optimizer's step."""
+        if self.pending is not None:
+            self.bank.update(*self.pending)
+            self.pending = None
+        if self.source is not None:
+            self.source.update()
 
     # ------------------------------------------------------------------ E_str and G
     def draw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
@@ -328,7 +370,7 @@ class GCL(nn.Module):
 
     def _structures(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """s_ori and s_new, (B, 1, h, w)."""
-        return batch["structure_ori"].to(self.device), batch["structure_new"].to(self.device)
+        return self.here(batch["structure_ori"]), self.here(batch["structure_new"])
 
     # ------------------------------------------------------------------ losses
     def _generate(
@@ -389,6 +431,7 @@ class GCL(nn.Module):
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
             negatives=options.NEGATIVES,
+            cameras=self._negative_cameras(),
         )
         return {
             "loss_view_own": options.SCALE * own,
@@ -437,15 +480,15 @@ class GCL(nn.Module):
             frozen = {k: v.detach() for k, v in self.discriminator.named_parameters()}
             judged = torch.func.functional_call(self.discriminator, frozen, (fakes,))
             losses["loss_generator"] = scale * generator_loss(judged, form)
-            losses["loss_discriminator"] = scale * discriminator_loss(
-                self.discriminator(real.detach()), self.discriminator(fakes.detach()), form
-            )
+            both = self.discriminator(torch.cat([real, fakes]).detach())
+            parts = ([m[: len(real)] for m in both], [m[len(real) :] for m in both])
+            losses["loss_discriminator"] = scale * discriminator_loss(*parts, form)
         if "R1Penalty" in names:
             losses["loss_r1"] = real.new_zeros(())
-            if self._steps % options.R1.EVERY == 0:
+            if self.r1_is_due:
                 weight = options.R1.SCALE * options.R1.EVERY
                 losses["loss_r1"] = weight * r1_penalty(self.discriminator, real)
-            self._steps += 1
+            self.r1_steps += 1
         return losses
 
 

@@ -1,0 +1,62 @@
+"""A GPU's losses are written one step late, a CPU's at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gcl.engine.late_losses import LateLosses
+
+
+@pytest.fixture
+def written():
+    return []
+
+
+@pytest.fixture
+def late(written):
+    def write(losses, seconds):
+        values = {name: loss.item() for name, loss in losses.items()}
+        written.append((values, seconds))
+        if not all(map(torch.isfinite, losses.values())):
+            raise FloatingPointError(values)
+
+    return LateLosses(write)
+
+
+def losses(device, *values):
+    names = ("a", "b")
+    return {n: torch.tensor(v, device=device) for n, v in zip(names, values, strict=True)}
+
+
+def test_on_a_cpu_they_are_written_at_once(late, written):
+    late(losses("cpu", 1.0, 2.0), 0.5)
+    assert written == [({"a": 1.0, "b": 2.0}, 0.5)]
+    late.flush()
+    assert len(written) == 1
+    with pytest.raises(FloatingPointError):
+        late(losses("cpu", 1.0, float("nan")), 0.5)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_nobody_waits_for_them(late, written):
+    torch.cuda.synchronize()
+    torch.cuda._sleep(500_000_000)  # cycles: what comes after is computed in a quarter of a second
+    first = {n: v + 1 for n, v in losses("cuda", 1.0, 2.0).items()}
+    late(first, 0.5)
+    assert not torch.cuda.current_stream().query()  # the GPU is busy, and we are here
+    assert written == []
+    late(losses("cuda", 3.0, 4.0), 0.25)
+    assert written == [({"a": 2.0, "b": 3.0}, 0.5)]
+    late.flush()
+    late.flush()
+    assert written[1:] == [({"a": 3.0, "b": 4.0}, 0.25)]
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_end_of_an_epoch_finds_what_is_not_finite(late, written):
+    late(losses("cuda", 1.0, float("inf")), 0.5)
+    with pytest.raises(FloatingPointError):
+        late.flush()
+    late.flush()
+    assert len(written) == 1
