@@ -26,7 +26,7 @@ from .run_result import RunResult
 from .run_verdict import judge, percent
 
 TEMPLATE = Path(__file__).with_name("report.html")
-A_GROUP = 6
+A_GROUP = 5
 """Crops of a group that are shown."""
 A_ROW = 12
 """Of a cluster in the list of clusters."""
@@ -163,12 +163,13 @@ def what_was_read(result: RunResult) -> list[tuple[str, str]]:
     if result.listed is None:
         return rows
     rows.insert(0, ("folder", result.listed.folder))
-    reasons = Counter(re.sub(r"\d+", "#", reason) for _, reason in result.listed.skipped)
+    skipped = result.listed.skipped
+    reasons = Counter(re.sub(r"\d+", "#", reason).rstrip(".") for _, reason in skipped)
     why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
     rows.append(
         (
             "left out",
-            f"{count_of(len(result.listed.skipped), 'file')} ({why})" if why else "nothing",
+            f"{count_of(len(skipped), 'file')} ({why})" if why else "nothing",
         )
     )
     return rows

@@ -61,8 +61,10 @@ def curve_uri(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], percen
             axes.legend(frameon=False)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        whole = all(value == int(value) for _, points in lines for _, value in points)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole))
         if percent:
+            axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", lw=0.4, alpha=0.6)
