@@ -11,6 +11,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 SMPLX = "smplx>=0.1.28"
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
+PYAV = "av>=14"
 
 
 class BuildPackage(build_py):
@@ -37,7 +39,11 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "projects/GCL"},
     packages=find_packages("projects/GCL", include=["gcl", "gcl.*"]),
-    package_data={"gcl.modeling": ["weights/*"], "gcl.structure.estimate": ["weights/*"]},
+    package_data={
+        "gcl.modeling": ["weights/*"],
+        "gcl.structure.estimate": ["weights/*"],
+        "gcl.evaluation": ["report.html"],
+    },
     cmdclass={"build_py": BuildPackage},
     install_requires=[
         "torch>=2.4",
@@ -54,6 +60,7 @@ setup(
         "tqdm>=4.66",
         "matplotlib>=3.8",
         "tensorboard>=2.15",
+        "jinja2>=3.1",  # the report of a run
         # what fastreid imports and its wheel does not bring when installed with --no-deps
         "faiss-cpu>=1.8",
         "gdown>=5",
@@ -73,8 +80,14 @@ setup(
             "ruff>=0.6",
             "setuptools>=70.1",  # a test builds the wheel, offline
             SMPLX,
+            *ONNX,
+            PYAV,
         ],
+        # tools/export.py
+        "onnx": ONNX,
         # for holders of an SMPL model file, which is licensed apart (non-commercial)
         "smpl": [SMPLX],
+        # for tools/cut_crops.py on videos; folders of frames need nothing
+        "video": [PYAV],
     },
 )

@@ -140,7 +140,8 @@ def options(script: str) -> set[str]:
     tools = PROJECT / "gcl" / "tools"
     sources = [ROOT / script]
     if script.startswith("tools/"):
-        shared = ("orientation_arguments.py", "pretraining_command.py", "user_modules.py")
+        arguments = ("model_arguments.py", "orientation_arguments.py")
+        shared = (*arguments, "pretraining_command.py", "user_modules.py")
         sources += [tools / Path(script).name, *(tools / name for name in shared)]
     text = " ".join(path.read_text() for path in sources)
     if script == "tools/train_net.py":

@@ -16,7 +16,7 @@ ORDER = (
     ("config",),
     ("modeling", "data", "synthetic"),
     ("engine",),
-    ("evaluation", "pretraining"),
+    ("evaluation", "inference", "pretraining"),
     ("tools",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

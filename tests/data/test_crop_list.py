@@ -67,6 +67,15 @@ def test_a_folder_without_cameras_has_one():
     assert found.summary() == "shop: 2 crops, 1 camera, 0 tracks (of 0 crops), times of 0 crops"
 
 
+def test_a_name_of_two_lines_is_one_in_the_summary():
+    found = CropList("shop", (Crop("x", "two\nlines"),), (Skipped("a\rb\n.txt", "hidden"),))
+    assert found.summary().splitlines()[1:] == [
+        "  camera two\\nlines: 1 crop, 0 tracks",
+        "left out: 1 file",
+        "  1, the first a\\rb\\n.txt: hidden",
+    ]
+
+
 def test_skipped_files_are_summed_up_by_reason_and_long_lists_cut():
     skipped = [Skipped(f"{i}.jpg", f"{i} x 300, one side more than 8 times") for i in range(40)]
     skipped += [Skipped("notes.txt", "ends in no suffix")]

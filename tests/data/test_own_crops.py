@@ -16,6 +16,7 @@ from gcl.data.build import TrainingSet, load_dataset, load_test_set
 from gcl.data.crop_list import Crop, CropList, Numbers, Skipped, write_list
 from gcl.data.folder import dataset_keys, folder_keys
 from gcl.data.own_crops import FOREIGN, OwnCrops, folder_pattern, list_folder
+from gcl.pseudo_labels import PseudoLabeler
 
 PICTURES = "ends in no suffix of a picture"
 
@@ -82,6 +83,21 @@ def test_links_are_followed_but_not_round_in_circles(shop, tmp_path):
     assert names(list_folder(str(folder))) == ["a/1.jpg", "a/3.jpg", "link/2.jpg"]
     (tmp_path / "shortcut").symlink_to(folder)
     assert len(list_folder(str(tmp_path / "shortcut")).crops) == 3
+
+
+def test_a_folder_with_two_names_counts_once_and_a_table_may_use_both(shop):
+    folder = Path(shop("day 1/1.jpg", "day 1/2.jpg"))
+    (folder / "latest").symlink_to(folder / "day 1")
+    again = Skipped("latest", "a link to a folder that is read already")
+    found = list_folder(str(folder))
+    assert names(found) == ["day 1/1.jpg", "day 1/2.jpg"] and found.skipped == (again,)
+    table = folder / "crops.csv"
+    table.write_text("path,camera\nday 1/1.jpg,a\nlatest/2.jpg,b\n")
+    found = list_folder(str(folder))
+    assert found.crops == (Crop("day 1/1.jpg", "a"), Crop("day 1/2.jpg", "b"))
+    table.write_text("path\nday 1/1.jpg\nlatest/1.jpg\n")
+    with pytest.raises(ConfigError, match="day 1/1.jpg is there twice, once as latest/1.jpg"):
+        list_folder(str(folder))
 
 
 def test_the_run_s_own_files_and_the_labelled_part_are_no_crops(shop):
@@ -299,14 +315,34 @@ def test_a_training_set_of_own_crops_has_tracks_and_times_and_no_identities(tiny
     assert [camera for _, camera in found.items] == [0] * 4 + [1] * 4 + [2]
     assert found.tracks.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, -1]
     seen = found.seen_in_tracks()
-    assert seen["tracks"] is found.tracks and "times" not in seen
+    assert seen["tracks"] is found.tracks and seen["times"] is found.times
     assert seen["cameras"].tolist() == [camera for _, camera in found.items]
-    np.testing.assert_array_equal(found.times, [3, 4] * 4 + [np.nan])
+    # numbered within each track: a clock each
+    np.testing.assert_array_equal(found.times, [*range(8), np.nan])
     assert found.identities is None
     cfg.GCL.DATA.PATTERN = ""
     plain = TrainingSet(cfg)
     assert plain.tracks is None and plain.times is None and plain.seen_in_tracks() == {}
     assert {camera for _, camera in plain.items} == {0}
+
+
+@pytest.mark.parametrize("counts", ["the recording", "each track"])
+def test_two_tracks_at_once_are_two_people_where_times_are_those_of_the_recording(
+    tiny_cfg, shop, counts
+):
+    """Four pairs of tracks, those of a pair look the same. They are numbered as the recording is,
+    and those of a pair are seen at the same time; or all of them are numbered from 1."""
+    begin = {track: 20 * (track // 2) if counts == "the recording" else 1 for track in range(8)}
+    folder = shop(*(f"gate/{t}/{first + i}.jpg" for t, first in begin.items() for i in range(6)))
+    cfg = tiny_cfg(*of_folder(folder), "GCL.DATA.PATTERN", "{camera}/{track}/{frame}.jpg")
+    data = TrainingSet(cfg)
+    features = np.random.default_rng(0).normal(0, 0.1, (len(data), 16))
+    features += np.eye(16)[data.tracks // 2]
+    labels = PseudoLabeler(k1=12, k2=1, min_samples=2, eps=0.6)(features, **data.seen_in_tracks())
+    of_track = [set(labels.labels[data.tracks == track].tolist()) for track in range(8)]
+    assert all(len(label) == 1 and -1 not in label for label in of_track)
+    different = [of_track[track] != of_track[track + 1] for track in (0, 2, 4, 6)]
+    assert different == [counts == "the recording"] * 4
 
 
 def test_the_list_that_a_run_has_written_down_is_its_list(tiny_cfg, shop, tmp_path):

@@ -338,8 +338,11 @@ def _train_rank(out: str, run: str, data: str, changes: dict) -> None:
         def after_step(self) -> None:
             parameters = trainer.gcl.parameters()
             seen["learning"].append(sum(p.numel() for p in parameters if p.grad is not None))
-            bank = trainer.gcl.bank
-            seen["steps"].append({"features": bank.features.clone(), "labels": bank.labels.clone()})
+            bank, source = trainer.gcl.bank, trainer.gcl.source
+            step = {"features": bank.features.clone(), "labels": bank.labels.clone()}
+            if source is not None:
+                step["centroids"] = source.centroids.clone()
+            seen["steps"].append(step)
 
         def after_epoch(self) -> None:
             seen["epochs"].append(

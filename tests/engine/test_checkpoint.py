@@ -13,8 +13,8 @@ from torch import nn
 from gcl import ConfigError
 from gcl.data.same_lists import digest_of
 from gcl.engine import checkpoint as module
-from gcl.engine.checkpoint import AtomicCheckpointer, BankState, TrainingState
-from gcl.modeling import MemoryBank
+from gcl.engine.checkpoint import AtomicCheckpointer, BankState, SourceState, TrainingState
+from gcl.modeling import MemoryBank, SourceTerm
 
 
 # ---------------------------------------------------------------------- files
@@ -166,6 +166,21 @@ def test_the_bank_of_another_training_set_is_refused(images, dim):
     assert f"({images}, {dim})" in str(caught.value)
 
 
+def test_the_source_s_memory_and_statistics_come_back():
+    def term() -> SourceTerm:
+        return SourceTerm(3, 4, alpha=0.2, temperature=0.1, scale=1.0, camera_norm=True)
+
+    source, other = term(), term()
+    source.centroids = torch.randn(5, 3)
+    source.norm.fit(torch.randn(6, 4), torch.arange(6) % 2)
+    SourceState(other).load_state_dict(SourceState(source).state_dict())
+    assert dict(source.named_buffers()).keys() == {
+        "centroids", "norm.count", "norm.sum", "norm.square",
+    }  # fmt: skip
+    for name, value in source.named_buffers():
+        assert torch.equal(value, dict(other.named_buffers())[name]), name
+
+
 @pytest.mark.parametrize(("fixed", "seed"), [(True, 1), (False, 2)])
 def test_a_seed_of_the_configuration_wins_over_the_checkpoint_s(fixed, seed):
     state = TrainingState(1, fixed)
@@ -298,3 +313,63 @@ def test_a_run_goes_on_with_its_own_images_alone():
     TrainingState(3, True, digest_of(moved)).load_state_dict(saved)
     del saved["images"]  # of an earlier version
     TrainingState(3, True, "any").load_state_dict(saved)
+
+
+@pytest.mark.parametrize(("before", "now"), [("a", "b"), ("a", ""), ("", "a")])
+def test_a_run_goes_on_with_its_own_source_alone(before, now):
+    saved = TrainingState(3, True, "images", before).state_dict()
+    with pytest.raises(ConfigError, match="images of GCL.SOURCE.NAMES are not those of the check"):
+        TrainingState(3, True, "images", now).load_state_dict(saved)
+    TrainingState(3, True, "images", before).load_state_dict(saved)
+    del saved["source"]  # of an earlier version
+    TrainingState(3, True, "images").load_state_dict(saved)
+
+
+# ---------------------------------------------------------------------- a labelled source
+@pytest.fixture(scope="module")
+def sourced(toy, source_options, tmp_path_factory):
+    """A run of two epochs of contrast and two joint ones, beside a labelled source."""
+    out = tmp_path_factory.mktemp("sourced")
+    with runs.place(toy):
+        runs.train(out, toy, GCL__PHASES=("contrast", "joint"), **source_options)
+    return out
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_resumed_beside_a_source(toy, source_options, sourced, tmp_path, epoch):
+    out = tmp_path / "run"
+    stopped_after(sourced, out, epoch)
+    torch.rand(epoch + 3)
+    options = {"GCL__PHASES": ("contrast", "joint"), **source_options}
+    trainer = runs.train(out, toy, resume=True, **options)
+    assert trainer.start_epoch == epoch + 1
+    assert_finished_alike(out, sourced)
+
+
+def test_a_checkpoint_keeps_the_source_apart_from_the_weights(finished, sourced):
+    """Whoever evaluates the weights needs nothing of it, and without a source there is nothing."""
+    first, last = (runs.load(sourced / f"model_{name}.pth") for name in ("0000", "final"))
+    assert set(last["source"]) == {"centroids", "norm.count", "norm.sum", "norm.square"}
+    assert last["source"]["centroids"].shape == (6, 128)
+    torch.testing.assert_close(last["source"]["centroids"].norm(dim=1), torch.ones(6))
+    assert runs.differences(first["source"]["centroids"], last["source"]["centroids"])
+    without = runs.load(finished / "model_final.pth")
+    assert set(without["model"]) == set(last["model"])
+    assert "source" not in without
+
+
+def test_the_source_s_loss_is_logged_in_its_phases_alone(sourced):
+    lines = [line for line in runs.metrics(sourced) if "total_loss" in line]
+    assert [line["iteration"] for line in lines if "loss_source" in line] == [2, 5, 8, 11]
+
+
+def test_two_ranks_have_one_memory_of_the_source(toy, source_options, tmp_path):
+    options = {"GCL__PHASES": ("contrast",), **source_options}
+    first, second = runs.train_two(tmp_path, toy, **options)
+    assert len(first["steps"]) == 6
+    centroids = [step["centroids"] for step in first["steps"]]
+    assert len({tuple(c.flatten().tolist()) for c in centroids}) == 6  # every step moves them
+    for a, b in zip(first["steps"], second["steps"], strict=True):
+        assert not runs.differences(a, b)
+    for a, b in zip(first["epochs"], second["epochs"], strict=True):
+        assert not runs.differences(a["weights"], b["weights"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from engine import runs
 
+from gcl.data.build import seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.engine import hooks
 from gcl.engine.phases import Place
@@ -60,6 +61,7 @@ def trainer(toy, tmp_path):
         storage=Storage(),
         iter=0,
         train_set=train_set,
+        source_set=None,
         iters_per_epoch=6,
     )
 
@@ -97,6 +99,23 @@ def test_the_truth_is_logged_when_it_exists_and_changes_nothing(trainer, build):
     scalars = trainer.storage.scalars
     assert scalars["labels/precision"] == 1
     assert scalars["labels/recall"] == pytest.approx(8 * 3 / (4 * 15))
+
+
+def test_the_clusters_say_how_much_they_moved_and_how_many_cameras_they_hold(
+    trainer, toy, tmp_path
+):
+    old = torch.arange(N) // 4  # of the epoch before, all of which are replaced
+    trainer.gcl.bank.labels.copy_(old)
+    cfg = label_hook(trainer, toy, tmp_path).node
+    hook = hooks.PseudoLabelHook(
+        SimpleNamespace(GCL=SimpleNamespace(LABELS=cfg)), cameras=np.arange(N) // 3 % 2
+    )
+    hook.trainer = trainer
+    hook.before_epoch()
+    scalars = trainer.storage.scalars
+    expected = quality_oracle(old.numpy(), np.arange(N) // 3)["rand_index"]
+    assert 0 < expected < 1 and scalars["labels/stability"] == pytest.approx(expected)
+    assert scalars["labels/cross_camera"] == 0 and scalars["labels/outlier_share"] == 0
 
 
 def test_tracks_are_heard(trainer, build):
@@ -342,6 +361,19 @@ def test_views_are_measured_once_before_they_count(trainer, phase_hook, usable, 
     assert drawn <= len(loader.rows) < drawn + 4  # whole batches
 
 
+def test_a_source_is_measured_before_each_phase_that_it_teaches(trainer, phase_hook, monkeypatch):
+    measured, ended = [], []
+    loader = SimpleNamespace(shutdown=lambda: ended.append(trainer.epoch))
+    trainer.source_set = SimpleNamespace(people=5, first_loader=lambda seed: loader)
+    monkeypatch.setattr(
+        hooks, "fit_source", lambda model, *source: measured.append((trainer.epoch, *source))
+    )
+    for trainer.epoch in range(6):
+        phase_hook.before_epoch()
+    assert measured == [(0, loader, 5), (4, loader, 5)]  # contrast and joint
+    assert ended == [0, 4]
+
+
 def test_random_numbers_of_an_epoch_follow_from_seed_epoch_and_rank(
     trainer, phase_hook, monkeypatch
 ):
@@ -378,6 +410,24 @@ def load(trainer):
         return sampler
 
     return load
+
+
+def test_a_source_comes_beside_the_phases_that_teach_the_encoder(trainer, load, monkeypatch):
+    asked = []
+
+    def source_loader(num_batches, seed):
+        asked.append((num_batches, seed))
+        return "source"
+
+    def both(target, source):
+        assert source == "source"
+        return target
+
+    trainer.source_set = SimpleNamespace(train_loader=source_loader)
+    monkeypatch.setattr(hooks, "WithSource", both)
+    for epoch in range(6):
+        load(epoch)
+    assert asked == [(6, seed_of(7, epoch)) for epoch in (0, 1, 4, 5)]
 
 
 def test_contrast_draws_labelled_images_by_class(load):

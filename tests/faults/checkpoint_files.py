@@ -23,7 +23,7 @@ from gcl.evaluation.trained_model import load_generator
 from gcl.modeling import packaged_encoder
 from gcl.modeling.encoder_weights import architecture
 from gcl.modeling.generator_weights import load_generator_weights
-from gcl.pretraining.export import export_weights
+from gcl.pretraining.weight_files import export_weights
 from gcl.structure.estimate import StructureEstimator
 from gcl.structure.estimate.estimator import WEIGHTS as ESTIMATOR
 

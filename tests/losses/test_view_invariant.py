@@ -109,6 +109,44 @@ def test_the_third_term_takes_its_negatives_from_the_chosen_view():
     assert not torch.isclose(values["new"][2], values["own"][2])
 
 
+@pytest.mark.parametrize("num_negatives", [8, 5])
+def test_with_cameras_negatives_are_of_the_own_one(num_negatives, device):
+    # sum_k over rows of other classes that the image's camera has seen, row by row
+    labels, cameras = [0, 0, 1, 1, 2, 2, -1, -1], torch.tensor([0, 1, 0, 1, 0, 1, 0, 1])
+    f, f_new, bank, indices, y = inputs(labels, [0, 3], device=device)
+    bank = bank[[0, 0, 2, 2, 4, 4, 6, 6]]  # any positive is the same
+    options = {"temperature": T, "num_negatives": num_negatives, "cameras": cameras.to(device)}
+    if num_negatives < len(labels):  # K rows of all cameras, drawn before cameras are told apart
+        options["generator"] = torch.Generator(device).manual_seed(0)
+    own, new, ori = view_invariant_loss(f, f_new, bank, indices, y, negatives="own", **options)
+    unit, unit_new, rows = unit64(f.cpu()), unit64(f_new.cpu()), bank.cpu().double()
+    pool = {0: [2, 4, 6], 3: [1, 5, 7]}
+    found = []
+    for term, queries in ((own, unit_new), (new, unit_new), (ori, unit)):
+        few = [
+            [
+                h(a, rows[i], a, [rows[k] for k in subset], T)
+                for size in (1, 2, 3)
+                for subset in itertools.combinations(pool[i], size)
+            ]
+            for a, i in zip(queries, (0, 3), strict=True)
+        ]
+        whole = torch.stack([values[-1] for values in few]).mean()
+        means = torch.stack([(a + b) / 2 for a, b in itertools.product(*few)])
+        found.append(is_one_of(term, whole[None] if num_negatives == 8 else means))
+    assert all(found)
+
+
+def test_an_image_alone_in_its_camera_has_no_negatives_and_no_gradient(device):
+    f, f_new, bank, indices, y = inputs([0, 1, 2], [0], device=device)
+    cameras = torch.tensor([0, 1, 1], device=device)
+    f.requires_grad_()
+    loss = contrast_loss(f, bank, indices, y, temperature=T, num_negatives=3, cameras=cameras)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert f.grad.abs().max() == 0.0
+
+
 def test_a_class_of_one_has_itself_as_positive(device):
     args = inputs([5, 1, 2, -1], [0, 2], device=device)
     own, new, ori = view_invariant_loss(*args, temperature=T, num_negatives=4, negatives="own")

@@ -16,7 +16,7 @@ from torch import nn
 from gcl import ConfigError, add_gcl_config
 from gcl.modeling import generator_weights
 from gcl.modeling.generator_weights import PACKAGED
-from gcl.pretraining.export import export_weights
+from gcl.pretraining.weight_files import export_weights
 
 KEY = "GCL.GENERATOR.WEIGHTS"
 NAMES = ("ViewGenerator", "AttentionViewGenerator")

@@ -21,7 +21,7 @@ from gcl.modeling import encoder_weights, packaged_encoder
 from gcl.pretraining import encoder as module
 from gcl.pretraining import people_batches
 from gcl.pretraining.encoder import EncoderTrainer, check_encoder_cfg, get_encoder_cfg
-from gcl.pretraining.export import export_weights
+from gcl.pretraining.weight_files import export_weights
 from gcl.synthetic import people
 
 STEPS, PERIOD, BATCH, PEOPLE = 6, 3, 8, 4

@@ -247,7 +247,7 @@ def test_hair_is_at_the_back_of_the_head(tailor):
 def test_the_shadow_is_under_the_feet(tailor):
     cloudy = scene()
     cloudy = replace(cloudy, camera=replace(cloudy.camera, sunlight=0.0))
-    body = dress(tailor, [cloudy]).body[0]
+    body = about_pelvis(dress(tailor, [cloudy]).body, torch.tensor([cloudy.moment.yaw]))[0]
     aside = np.linspace(-3, 3, 61)
     ground = np.stack(np.meshgrid(cloudy.moment.x + aside, cloudy.moment.z + aside), -1)
     dark = light.shadow(cloudy, ground, body)
@@ -264,10 +264,13 @@ def test_the_side_to_the_sun_is_brighter():
     camera = replace(sunny.camera, sun=(1.0, 0.0, 0.0), sunlight=0.5)
     sunny = replace(sunny, camera=camera, moment=replace(sunny.moment, x=0.0))
     sides = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [0, -1.0, 0], [0, 1.0, 0]])
-    image = torch.zeros(4, dtype=torch.long)
-    right, left, up, down = light.daylight([sunny], torch.zeros(1), image, sides).mean(1)
+
+    def seen(yaw):
+        return light.daylight(0.5, light.suns([sunny], torch.tensor([yaw]))[0], sides.T).mean(0)
+
+    right, left, up, down = seen(0.0)
     assert right > 1.5 * left and up > 1.5 * down
-    turned = light.daylight([sunny], torch.full((1,), 180.0), image, sides).mean(1)
+    turned = seen(180.0)
     torch.testing.assert_close(turned[:2], torch.stack((left, right)))
 
 

@@ -10,7 +10,7 @@ import pytest
 from gcl import ConfigError
 from gcl.modeling import encoder_weights
 from gcl.tools import command_line
-from gcl.tools.command_line import find_config, read_config
+from gcl.tools.command_line import find_config, read_config, sentence
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -131,3 +131,10 @@ def test_a_file_that_is_none_is_a_sentence(folder, text):
         read_config("own.yml", [])
     assert "\n" not in str(error.value)
     assert [path.name for path in folder.iterdir()] == ["own.yml"]
+
+
+def test_a_sentence_is_one_line_whatever_name_is_in_it():
+    """The whole of it, but of a worker's error its last line."""
+    assert sentence(ConfigError("a\nb.jpg is none.")) == "ConfigError: a b.jpg is none."
+    worker = "Caught ConfigError in worker 0.\nTraceback (most recent):\n  x\nConfigError: y"
+    assert sentence(ConfigError(worker)) == "ConfigError: y"

@@ -97,7 +97,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert f"{crops}: 64 crops, 2 cameras, 16 tracks (of 64 crops), times of 64 crops" in printed
     assert "camera gate1: 32 crops, 8 tracks" in printed
     assert "left out: 2 files" in printed and "1, the first notes.txt" in printed
-    assert "GCL.LABELS.K1 6\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
+    assert "GCL.LABELS.K1 12\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
     assert printed.index("GCL.LABELS.K1") < printed.index("crops estimated")
     assert (out / "structures" / "train" / "render_315" / "my crops" / "gate1").is_dir()
     assert FakeEstimator.log.count(("load", None)) == 1
@@ -106,7 +106,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert sorted(crops.rglob("*")) == before  # a folder that nobody may write to will do
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["GCL"]["STRUCTURE"]["DIR"] == str(out / "structures")
-    assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 6
+    assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 12
     assert config["DATASETS"]["TESTS"] == []
     assert "model_final.pth" in runs.checkpoints(out)
     scalars = {key for line in runs.metrics(out) for key in line}
@@ -143,7 +143,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
 def test_a_dry_run_says_what_is_understood_and_leaves_nothing(command, tmp_path):
     end, printed = command("--dry-run")
     assert end is None
-    assert "64 crops, 2 cameras, 16 tracks" in printed and "GCL.LABELS.K1 6" in printed
+    assert "64 crops, 2 cameras, 16 tracks" in printed and "GCL.LABELS.K1 12" in printed
     assert "half.jpg: image file can not be read" in printed
     assert not (tmp_path / "out").exists() and FakeEstimator.log == []
 
@@ -167,6 +167,30 @@ def test_mistakes_end_before_any_work(command, tmp_path, changes, words):
     end, printed = command("--dry-run", **changes)
     assert str(end).startswith("ConfigError: ") and words in end
     assert "\n" not in end and "reading" not in printed and not (tmp_path / "out").exists()
+
+
+STRANGE = ("a,b", 'x,"y"', "two\nlines", "{camera}", "{{z}}", "q'r", " lead", "größe 人[v2]")
+STRANGE += ("100%d", "-x", "r\rr", "#c", "a;b", "tab\tb", "end ", "\udcff", "a\\b")
+
+
+def test_names_can_be_anything_from_the_folder_to_the_checkpoint(command, crops, tmp_path):
+    """Equal base names in three folders, and names that mean something to a table, a pattern, a
+    terminal or a list."""
+    for i, path in enumerate(sorted(crops.glob("gate*/*/*.jpg"))):
+        new = crops / 'flat {a}, "b"\n' / STRANGE[i % 3] / f"{STRANGE[i // 3 % len(STRANGE)]}.jpg"
+        new.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(new.with_stem(f"{new.stem}{i}") if new.exists() else new)
+    end, printed = command(GCL__DATA__PATTERN=None)
+    assert end is None, end
+    assert "64 crops, 1 camera, 0 tracks" in printed
+    listed = read_list(str(crops), str(tmp_path / "out"))
+    assert sorted(crop.name for crop in listed.crops) == sorted(
+        path.relative_to(crops).as_posix() for path in crops.glob("flat*/*/*.jpg")
+    )
+    made = tmp_path / "out" / "structures" / "train" / "render_45" / crops.name
+    assert len([path for path in made.rglob("*") if path.is_file()]) == 64
+    end, _ = command("--dry-run", OUTPUT_DIR=tmp_path / "other")
+    assert end.startswith("ConfigError: GCL.DATA.PATTERN") and end.endswith(", is named so.")
 
 
 def test_too_few_crops_are_one_sentence(command, crops):

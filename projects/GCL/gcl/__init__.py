@@ -1,7 +1,7 @@
 """Joint generative and contrastive learning (GCL, CVPR 2021) for fast-reid.
 
 Importing adapts fastreid 1.4.0 to a current stack (:mod:`gcl.compat`) and registers the models and
-the drawn data sets.
+the drawn data sets. :class:`gcl.inference.ReID` is imported when it is first asked for.
 """
 
 from . import compat  # noqa: I001  first: fastreid does not import without it
@@ -10,6 +10,7 @@ from .config import ConfigError, add_gcl_config, check_gcl_config
 
 __all__ = [
     "ConfigError",
+    "ReID",
     "add_gcl_config",
     "check_gcl_config",
     "compat",
@@ -17,3 +18,11 @@ __all__ = [
     "modeling",
     "synthetic",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "ReID":  # commands that train have no use for it
+        from .inference import ReID
+
+        return ReID
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

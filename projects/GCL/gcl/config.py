@@ -86,6 +86,16 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.DATA.QUERY = ""
     cfg.GCL.DATA.GALLERY = ""
 
+    # ---- a labelled source beside the unlabelled target, in the phases contrast and joint
+    cfg.GCL.SOURCE = CN()
+    # Data sets whose training images and identities teach E_id in every step, in batches and with
+    # statistics of their own: any of the toolbox's registry, as "DrawnPeople". (): none.
+    cfg.GCL.SOURCE.NAMES = ()
+    # Folder of these data sets; "": FASTREID_DATASETS, as the target's.
+    cfg.GCL.SOURCE.ROOT = ""
+    # Source images of a step, DATALOADER.NUM_INSTANCE of each person
+    cfg.GCL.SOURCE.BATCH = 32
+
     # ---- phase 1: contrast warm-up of E_id on original views (L_vi'' with its own negatives)
     cfg.GCL.CONTRAST = CN()
     cfg.GCL.CONTRAST.EPOCHS = 20
@@ -185,6 +195,11 @@ def add_gcl_config(cfg: CN) -> None:
     losses.VIEW.NEGATIVES = (
         "new"  # negatives of the third term use f' ("new", released code) or f ("own")
     )
+    # "all", or those of a crop's "own" camera: crops of other cameras that are in another cluster
+    # are often the same person, whom the labels have not joined
+    losses.VIEW.NEGATIVE_CAMERAS = "all"
+    # of the source's crops against their people's centroids, at VIEW.TEMPERATURE
+    losses.SOURCE = CN({"SCALE": 1.0})
     # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and CycleLoss |x - x''_ori|_1 (L_img is both)
     losses.RECONSTRUCTION = CN({"SCALE": 5.0})
     losses.FEATURE = CN({"SCALE": 5.0})  # lambda_feat
@@ -214,6 +229,8 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         f" {', '.join(FOREIGN_CAMERAS)}.",
     )
     _check_own_crops(cfg)
+    if training:
+        _check_source(cfg)
     if not training or cfg.MODEL.META_ARCHITECTURE != "GCL":
         return
     _require(
@@ -317,6 +334,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.JOINT.LEARNS", gcl.JOINT.LEARNS, LEARNERS),
         ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
         ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),
+        ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", losses.VIEW.NEGATIVE_CAMERAS, ("all", "own")),
         ("MODEL.LOSSES.FEATURE.VIEWS", losses.FEATURE.VIEWS, ("paper", "code")),
         ("MODEL.LOSSES.ADVERSARIAL.FORM", losses.ADVERSARIAL.FORM, ("lsgan", "log")),
         ("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR")),
@@ -391,6 +409,39 @@ def _check_own_crops(cfg: CN) -> None:
         )
 
 
+def _check_source(cfg: CN) -> None:
+    node = cfg.GCL.SOURCE
+    if not node.NAMES:
+        _require(
+            node.ROOT == "",
+            f"GCL.SOURCE.ROOT is {node.ROOT}, but GCL.SOURCE.NAMES is empty: name the data sets"
+            " that lie there, or leave it out.",
+        )
+        return
+    _require(
+        OWN_CROPS not in node.NAMES,
+        f"GCL.SOURCE.NAMES has {OWN_CROPS}, of which nobody knows identities: name a labelled set.",
+    )
+    _require(
+        cfg.MODEL.META_ARCHITECTURE == "GCL",
+        f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which learns from identities of"
+        " DATASETS.NAMES: name GCL.SOURCE.NAMES there.",
+    )
+    _require(
+        bool({"contrast", "joint"} & set(cfg.GCL.PHASES)),
+        "GCL.SOURCE.NAMES is set, but none of GCL.PHASES teaches E_id: add contrast or joint.",
+    )
+    _require(
+        node.ROOT == "" or os.path.isdir(node.ROOT), f"GCL.SOURCE.ROOT {node.ROOT} is no folder."
+    )
+    scale = cfg.MODEL.LOSSES.SOURCE.SCALE
+    _require(
+        scale > 0,
+        f"MODEL.LOSSES.SOURCE.SCALE is {scale}: it must be above 0; without a source,"
+        " GCL.SOURCE.NAMES is ().",
+    )
+
+
 def check_batches(cfg: CN, num_processes: int) -> None:
     """Stop on batches that processes can not share, or that no identity can be learnt from.
 
@@ -402,23 +453,28 @@ def check_batches(cfg: CN, num_processes: int) -> None:
         "contrast": ("GCL.CONTRAST.IMS_PER_BATCH", cfg.GCL.CONTRAST.IMS_PER_BATCH),
         "generator": ("GCL.GENERATOR.IMS_PER_BATCH", cfg.GCL.GENERATOR.IMS_PER_BATCH),
     }
+    taught = {*cfg.GCL.PHASES} - {"generator"}
+    if cfg.GCL.SOURCE.NAMES:
+        sizes["source"] = ("GCL.SOURCE.BATCH", cfg.GCL.SOURCE.BATCH)
+        taught.add("source")
     k = cfg.DATALOADER.NUM_INSTANCE
     for phase, (key, size) in sizes.items():
         _require(
             size % num_processes == 0,
             f"{key} is {size}: the number of processes, {num_processes}, must divide it.",
         )
-        if phase == "generator" or phase not in cfg.GCL.PHASES:
+        if phase not in taught:
             continue
+        whose = "the source" if phase == "source" else f"the phase {phase}"
         # batch norm has no statistics of one image
         _require(
             size >= 2 * num_processes,
-            f"{key} is {size}, one image for each process: the phase {phase} needs at least two,"
+            f"{key} is {size}, one image for each process: {whose} needs at least two,"
             f" set it to {2 * num_processes} or more.",
         )
         _require(
             k <= size,
-            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of the phase {phase} has {size} images"
+            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of {whose} has {size} images"
             f" ({key}): lower the former to at most half of the latter, so that there are two"
             " people in a batch.",
         )

@@ -40,7 +40,8 @@ class TrainingSet:
         identities: (N,) integers for the ground-truth identities, used to log cluster quality and
             for nothing else; None, where nobody knows any (own crops).
         tracks: (N,) integers for the tracks of own crops, -1 where unknown; None, where all are.
-        times: (N,) of own crops, in the unit of their names or table, nan where unknown; or None.
+        times: (N,) of own crops, nan where unknown; or None. What two tracks of a camera have in
+            common of them they were seen at (:func:`~.track_clocks.track_clocks`).
         usable: indices of the images that have structures (all, when no phase needs any).
         structures: where structure images come from, or None.
 
@@ -93,14 +94,18 @@ class TrainingSet:
         return len(self.items)
 
     def seen_in_tracks(self) -> dict[str, np.ndarray]:
-        """Tracks and cameras of the images, as pseudo labels take them; {} where no track is known.
-
-        Without the times: frames that count from 0 in every track would make all tracks of a camera
-        simultaneous, and keep a person's tracks apart.
-        """
+        """Tracks, cameras and, where known, times of the images, as pseudo labels take them; {}
+        where no track is known."""
         if self.tracks is None:
             return {}
-        return {"tracks": self.tracks, "cameras": np.array([camera for _, camera in self.items])}
+        cameras = np.array([camera for _, camera in self.items])
+        times = {} if self.times is None else {"times": self.times}
+        return {"tracks": self.tracks, "cameras": cameras, **times}
+
+    def known_cameras(self) -> np.ndarray | None:
+        """(N,) cameras of the images; None: there is but one, or nobody knows any."""
+        cameras = np.array([camera for _, camera in self.items], np.int64)
+        return cameras if len(np.unique(cameras)) > 1 else None
 
     def dataset(self, phase: str) -> ViewDataset:
         """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with
@@ -129,10 +134,11 @@ class TrainingSet:
             num_workers=self.cfg.DATALOADER.NUM_WORKERS,
         )
 
-    def feature_loader(self):
-        """Loader over all training images in order, as in a test, shared out to the ranks."""
+    def feature_loader(self, rows: Sequence[int] | None = None):
+        """Loader over the training images, or those of ``rows``, in order, as in a test, shared out
+        to the ranks."""
         dataset = ViewDataset(
-            self.items,
+            self.items if rows is None else [self.items[i] for i in rows],
             self.cfg.INPUT.SIZE_TRAIN,
             transform=build_transforms(self.cfg, is_train=False),
         )
@@ -197,12 +203,19 @@ def check_name(name: str, key: str) -> None:
         ) from error
 
 
-def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAMES", **kwargs):
+def load_dataset(
+    name: str,
+    splits: Sequence[str] = (),
+    key: str = "DATASETS.NAMES",
+    root: str = "",
+    **kwargs,
+):
     """A registered toolbox data set.
 
     Args:
         splits: of query and gallery, which to list now: some data sets look for files only then.
         key: of the configuration, where the name is from.
+        root: folder of data sets, of GCL.SOURCE.ROOT; "": FASTREID_DATASETS.
         kwargs: of the data set's class.
 
     Raises:
@@ -210,14 +223,15 @@ def load_dataset(name: str, splits: Sequence[str] = (), key: str = "DATASETS.NAM
     """
     check_name(name, key)
     try:
-        dataset = DATASET_REGISTRY.get(name)(root=_root, **kwargs)
+        dataset = DATASET_REGISTRY.get(name)(root=root or _root, **kwargs)
         for split in splits:
             getattr(dataset, split)
     except ConfigError:
         raise
     except (RuntimeError, OSError, AssertionError, ValueError, ImportError) as error:
+        variable = "GCL.SOURCE.ROOT" if root else "FASTREID_DATASETS"
         raise ConfigError(
-            f"{key} {name}: {error} (searched under FASTREID_DATASETS = {os.path.abspath(_root)})."
+            f"{key} {name}: {error} (searched under {variable} = {os.path.abspath(root or _root)})."
         ) from error
     return dataset
 

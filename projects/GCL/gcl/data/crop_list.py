@@ -113,7 +113,8 @@ class CropList:
             lines.append(f"  {len(files)}, the first {name}: {reason}")
         if len(reasons) > SHOWN:
             lines.append(f"  and {len(reasons) - SHOWN} more reasons")
-        return "\n".join(lines)
+        # a name may have several lines
+        return "\n".join(line.replace("\n", "\\n").replace("\r", "\\r") for line in lines)
 
 
 def count_of(number: int, thing: str) -> str:
@@ -127,9 +128,18 @@ def write_list(crops: CropList, output: str) -> None:
     Raises:
         OSError: they can not be written.
     """
-    rows = [(*crop[:3], "" if crop.time is None else repr(crop.time)) for crop in crops.crops]
     _write(os.path.join(output, SKIPPED), ("path", "reason"), crops.skipped)
-    _write(os.path.join(output, CROPS), COLUMNS, rows)
+    write_table(os.path.join(output, CROPS), crops.crops)
+
+
+def write_table(path: str, crops: Iterable[Crop]) -> None:
+    """Write a table that :func:`read_table` reads, all or nothing.
+
+    Raises:
+        OSError: it can not be written.
+    """
+    rows = ((*crop[:3], "" if crop.time is None else repr(crop.time)) for crop in crops)
+    _write(path, COLUMNS, rows)
 
 
 def read_list(folder: str, output: str) -> CropList:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from gcl.photographs import SUFFIXES
-from gcl.structure.crop_keys import CropKeys, crop_keys, files_below
+from gcl.structure.crop_keys import CropKeys, crop_keys
 
+from .folder_walk import walk_once
 from .own_crops import OwnCrops, is_hidden, path_below
 
 
@@ -17,7 +18,7 @@ def images_in(folder: str, without: str | None = None) -> list[str]:
     Args:
         without: a folder below it that holds none, whatever is in it.
     """
-    names = files_below(folder, without=[without] if without else ())
+    names = walk_once(folder, [without] if without else ()).files
     shown = [name for name in names if name.lower().endswith(SUFFIXES) and not is_hidden(name)]
     return sorted(path_below(folder, name) for name in shown)
 

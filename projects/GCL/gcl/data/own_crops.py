@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Collection, Sequence
 
-import numpy as np
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 
@@ -18,9 +17,10 @@ from gcl.compat.market_layout import list_crops
 from gcl.config import AUTO, OWN_CROPS, ConfigError
 from gcl.name_pattern import NamePattern
 from gcl.photographs import SUFFIXES
-from gcl.structure.crop_keys import files_below
 
 from .crop_list import CROPS, Crop, CropList, Skipped, count_of, read_list, read_table
+from .folder_walk import Walk, walk_once
+from .track_clocks import track_clocks
 
 FIELDS = {"camera": r"[^/]+", "track": r"[^/]+", "frame": r"\d+", "time": r"\d+(?:\.\d+)?"}
 """Of GCL.DATA.PATTERN; frame is a time, too."""
@@ -34,7 +34,8 @@ def list_folder(
 ) -> CropList:
     """The crops of a folder and of all folders below it, by one listing of each: no file is opened.
 
-    Links are followed. Hidden files do not count, nor do those that end in no suffix of a picture.
+    Links are followed, and each folder is read once (:func:`~.folder_walk.walk_once`). Hidden files
+    do not count, nor do those that end in no suffix of a picture.
 
     Args:
         pattern: of names, with :data:`FIELDS` in braces; a suffix at its end stands for any.
@@ -56,8 +57,10 @@ def list_folder(
                 " run's own files, its structures, or the labelled part): give another folder."
             )
     closed: list[OSError] = []
-    names = files_below(folder, without=without, onerror=closed.append)
+    walk = walk_once(folder, without, closed.append)
+    names = walk.files
     skipped = [Skipped(_name(folder, error), f"{error.strerror}") for error in closed]
+    skipped += [Skipped(name, "a link to a folder that is read already") for name in walk.again]
     if not table and CROPS in names:
         table = os.path.join(folder, CROPS)
     if table and os.path.dirname(os.path.abspath(table)) == os.path.abspath(folder):
@@ -66,7 +69,7 @@ def list_folder(
     crops = {name: Crop(name) for name in names - reasons.keys()}
     notes: list[str] = []
     if table:
-        crops = _by_table(table, folder, crops, reasons, notes)
+        crops = _by_table(table, walk, folder, crops, reasons, notes)
     if pattern:
         crops = _by_pattern(pattern, crops, bool(table), notes)
     skipped += [Skipped(name, reason) for name, reason in reasons.items()]
@@ -75,7 +78,9 @@ def list_folder(
             f"GCL.DATA.FOLDER {folder} has no crops ({', '.join(SUFFIXES)}), and"
             f" {len(skipped)} other files."
         )
-    return CropList(folder, tuple(sorted(crops.values())), tuple(sorted(skipped)), tuple(notes))
+    found = sorted(crops.values())
+    notes += filter(None, [track_clocks(found).note()])
+    return CropList(folder, tuple(found), tuple(sorted(skipped)), tuple(notes))
 
 
 def _name(folder: str, error: OSError) -> str:
@@ -99,7 +104,12 @@ def path_below(folder: str, name: str) -> str:
 
 
 def _by_table(
-    table: str, folder: str, found: dict[str, Crop], reasons: dict[str, str], notes: list[str]
+    table: str,
+    walk: Walk,
+    folder: str,
+    found: dict[str, Crop],
+    reasons: dict[str, str],
+    notes: list[str],
 ) -> dict[str, Crop]:
     """The crops of a table that are there; the others go to ``reasons``."""
     rows, others = read_table(table)
@@ -112,6 +122,9 @@ def _by_table(
             name = os.path.relpath(name, os.path.abspath(folder)).replace(os.sep, "/")
         elif name not in found:
             name = name.replace("\\", "/")
+        name = walk.own_name(name)
+        if name in listed:
+            raise ConfigError(f"{table}: {name} is there twice, once as {crop.name}, keep one.")
         if name in found:
             listed[name] = crop._replace(name=name)
         elif name not in reasons:
@@ -244,14 +257,12 @@ class OwnCrops(ImageDataset):
 
     def moments(self) -> dict[str, tuple[int, float]]:
         """(track, time) of each crop by its path: tracks count from 0 over all cameras, -1 where
-        unknown; times are nan where unknown."""
+        unknown; times are those of :func:`~.track_clocks.track_clocks`, nan where unknown."""
         numbers = {track: i for i, track in enumerate(self.listed.tracks)}
+        crops = self.listed.crops
         return {
-            path_below(self.folder, crop.name): (
-                numbers.get((crop.camera, crop.track), -1),
-                np.nan if crop.time is None else crop.time,
-            )
-            for crop in self.listed.crops
+            path_below(self.folder, crop.name): (numbers.get((crop.camera, crop.track), -1), time)
+            for crop, time in zip(crops, track_clocks(crops).times.tolist(), strict=True)
         }
 
 

@@ -12,7 +12,7 @@ from fastreid.engine import hooks
 from fastreid.utils.checkpoint import Checkpointer
 
 from gcl.config import ConfigError
-from gcl.modeling import MemoryBank
+from gcl.modeling import MemoryBank, SourceTerm
 from gcl.modeling.encoder_weights import read_weights, weights_file
 
 from .initial_weights import initial_state
@@ -190,6 +190,24 @@ class BankState:
             target.copy_(state[name])
 
 
+class SourceState:
+    """What a run knows of its labelled source: the centroids of its people, and the statistics of
+    its cameras. To be loaded after :class:`TrainingState`, which knows whether these are the same
+    people."""
+
+    def __init__(self, source: SourceTerm) -> None:
+        self.source = source
+
+    def state_dict(self) -> dict:
+        return dict(self.source.named_buffers())
+
+    def load_state_dict(self, state: dict) -> None:
+        source = self.source
+        source.centroids = source.centroids.new_empty(state["centroids"].shape)
+        for name, buffer in source.named_buffers():
+            buffer.copy_(state[name])
+
+
 class TrainingState:
     """The rest that a resumed run needs.
 
@@ -197,14 +215,16 @@ class TrainingState:
         seed: of the run; every epoch's random state follows from it and the epoch's number.
         evaluated: False in a checkpoint that was written before the evaluation of its epoch.
         images: digest of the list of training images (:func:`~gcl.data.same_lists.digest_of`).
+        source: of that of GCL.SOURCE.NAMES; "": there is none.
     """
 
-    def __init__(self, seed: int, fixed_seed: bool, images: str = "") -> None:
-        self.seed, self.fixed_seed, self.images = seed, fixed_seed, images
+    def __init__(self, seed: int, fixed_seed: bool, images: str = "", source: str = "") -> None:
+        self.seed, self.fixed_seed, self.images, self.source = seed, fixed_seed, images, source
         self.evaluated = True
 
     def state_dict(self) -> dict:
-        return {"seed": self.seed, "evaluated": self.evaluated, "images": self.images}
+        names = ("seed", "evaluated", "images", "source")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict) -> None:
         """Raises ConfigError when the checkpoint was trained on other images: its rows of the bank
@@ -214,6 +234,12 @@ class TrainingState:
                 "the training images of DATASETS.NAMES are not those of the checkpoint (they have"
                 " other names, cameras or another order): resume with the data as it was, or start"
                 " anew with MODEL.WEIGHTS."
+            )
+        if state.get("source", "") != self.source:
+            raise ConfigError(
+                "the training images of GCL.SOURCE.NAMES are not those of the checkpoint (one of"
+                " the two may have no source): resume with the source as it was, or start anew with"
+                " MODEL.WEIGHTS."
             )
         self.evaluated = state.get("evaluated", True)
         if not self.fixed_seed:  # SEED of the configuration wins

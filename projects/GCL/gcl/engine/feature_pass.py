@@ -11,12 +11,13 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from gcl.data.build import TrainingSet
+from gcl.modeling.layers import untracked
 
 logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def extract_features(model, loader, new_neck: bool = False) -> Tensor:
+def extract_features(model, loader, new_neck: bool = False, heads=None) -> Tensor:
     """Embeddings of the loader's images in evaluation mode, in order, (N, D) on the model's device,
     on every rank.
 
@@ -24,16 +25,15 @@ def extract_features(model, loader, new_neck: bool = False) -> Tensor:
 
     Args:
         new_neck: the neck has not seen these images yet: its statistics are measured in any case.
+        heads: in the place of the model's, which stay as they are.
     """
+    heads = heads or model.heads
     with inference_context(model):
         pooled, camids = pool_features(model, loader)
-        if new_neck or model.heads.camera_norm is not None:
-            model.heads.measure(pooled, camids)
+        if new_neck or heads.camera_norm is not None:
+            heads.measure(pooled, camids)
         return torch.cat(
-            [
-                model.heads.neck(p, c)
-                for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)
-            ]
+            [heads.neck(p, c) for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)]
         )
 
 
@@ -45,7 +45,8 @@ def pool_features(model, loader) -> tuple[Tensor, Tensor]:
     def pool(batch: dict[str, Tensor]) -> Tensor:
         return model.heads.pool(model.backbone(model.preprocess_image(batch)))
 
-    return _gathered(model, loader, pool)
+    pooled, camids = _gathered(model, loader, pool)
+    return pooled, camids
 
 
 @torch.no_grad()
@@ -56,6 +57,24 @@ def fit_view_statistics(model, loader) -> None:
     The first batches alone would have a handful of views of each camera.
     """
     model.heads.generated_norm.fit(*_gathered(model, loader, model.pool_views))
+
+
+@torch.no_grad()
+def fit_source(model, loader, people: int) -> None:
+    """Measure the centroids of a labelled source's people and the statistics of its cameras, from
+    those of a loader of a few crops of everybody, seen as in training steps.
+
+    Args:
+        model: in training mode.
+        people: how many there are.
+    """
+
+    def pool(batch: dict[str, Tensor]) -> Tensor:
+        with untracked(model.backbone):
+            return model.heads.pool(model.backbone(model.preprocess_image(batch)))
+
+    pooled, camids, targets = _gathered(model, loader, pool, ("camids", "targets"))
+    model.source.fit(model.heads, pooled, targets, camids, people)
 
 
 def complete_statistics(model, cfg) -> None:
@@ -74,18 +93,22 @@ def complete_statistics(model, cfg) -> None:
     extract_features(model, TrainingSet(cfg).feature_loader())
 
 
-def _gathered(model, loader, pool: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
-    """What ``pool`` makes of each batch (N, C), and the cameras (N,), of all ranks.
+def _gathered(
+    model,
+    loader,
+    pool: Callable[[dict[str, Tensor]], Tensor],
+    keys: tuple[str, ...] = ("camids",),
+) -> list[Tensor]:
+    """What ``pool`` makes of each batch (N, C), and the batches' ``keys`` (N,), of all ranks.
 
     Raises:
         RuntimeError: another rank could not; this one has waited for nothing.
     """
-    pooled, camids, mine, problem = [], [], None, None
+    batches, mine, problem = [], None, None
     try:
         for batch in loader:
-            pooled.append(pool(batch).cpu())
-            camids.append(batch["camids"].cpu())
-        mine = (torch.cat(pooled), torch.cat(camids))
+            batches.append([part.cpu() for part in (pool(batch), *(batch[key] for key in keys))])
+        mine = [torch.cat(parts) for parts in zip(*batches, strict=True)]
     except Exception as error:  # noqa: BLE001  raised again, once the other ranks know
         problem = error
     gathered = comm.all_gather(mine)
@@ -93,6 +116,4 @@ def _gathered(model, loader, pool: Callable[[dict[str, Tensor]], Tensor]) -> tup
         raise problem
     if lost := [rank for rank, part in enumerate(gathered) if part is None]:
         raise RuntimeError(f"process {lost[0]} could not go through its images; it says why")
-    pooled = torch.cat([part[0] for part in gathered]).to(model.device)
-    camids = torch.cat([part[1] for part in gathered]).to(model.device)
-    return pooled, camids
+    return [torch.cat(parts).to(model.device) for parts in zip(*gathered, strict=True)]

@@ -21,11 +21,13 @@ from torchvision.utils import save_image
 from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
+from gcl.data.source_set import WithSource
 from gcl.pseudo_labels import PseudoLabeler
 
 from .divergence import check_start, diverged
-from .feature_pass import extract_features, fit_view_statistics
+from .feature_pass import extract_features, fit_source, fit_view_statistics
 from .gradient_sharing import share_gradients
+from .partition_figures import partition_figures
 from .readiness import measure_readiness
 from .training_sheets import triplet_sheet, turntable_sheet
 
@@ -68,6 +70,10 @@ class PhaseHook(HookBase):
             model.bank.fill(check_start(trainer, features))
             if place.phase == "joint" and model.heads.generated_norm is not None:
                 self._fit_view_statistics()
+            if trainer.source_set is not None and place.phase != "generator":
+                source = trainer.source_set.first_loader(seed_of(trainer.state.seed, trainer.epoch))
+                fit_source(model, source, trainer.source_set.people)
+                source.shutdown()
 
     def _fit_view_statistics(self) -> None:
         trainer = self.trainer
@@ -96,6 +102,7 @@ class PseudoLabelHook(HookBase):
         cfg: GCL.LABELS.
         identities: (N,) ground truth, for the log only; None: none exists.
         tracks: what is known of tracks, as :class:`PseudoLabeler` takes it; {}: nothing.
+        cameras: (N,), for the log only; None: nobody knows any.
 
     Raises:
         NoClusterError: (from ``before_epoch``) there never were usable labels.
@@ -106,19 +113,14 @@ class PseudoLabelHook(HookBase):
         cfg,
         identities: np.ndarray | None = None,
         tracks: Mapping[str, np.ndarray] | None = None,
+        cameras: np.ndarray | None = None,
     ) -> None:
         self.node = node = cfg.GCL.LABELS
         self.shares: list[float] = []  # of outliers, epoch by epoch
         self.fresh = node.FEATURES == "fresh"
         self.k1 = node.K1
-        self.labeler = PseudoLabeler(
-            k1=node.K1,
-            k2=node.K2,
-            min_samples=node.MIN_SAMPLES,
-            eps=node.EPS if node.EPS > 0 else None,
-            rho=node.RHO,
-        )
-        self.identities, self.tracks = identities, tracks or {}
+        self.labeler = labeler_of(node)
+        self.identities, self.tracks, self.cameras = identities, tracks or {}, cameras
 
     def before_epoch(self) -> None:
         trainer = self.trainer
@@ -137,6 +139,7 @@ class PseudoLabelHook(HookBase):
             )
         result = self.labeler(model.bank.features, **self.tracks)
         labels = torch.from_numpy(result.labels).to(model.device)
+        before = model.bank.labels.clone().cpu().numpy()
         problem = None
         if result.num_clusters == 0:
             problem = (
@@ -154,15 +157,16 @@ class PseudoLabelHook(HookBase):
             logger.warning("%s. Training goes on with the labels of the epoch before.", problem)
         else:
             raise NoClusterError(f"{problem}.")
-        self._report(result)
+        self._report(result, before)
 
-    def _report(self, result) -> None:
+    def _report(self, result, before: np.ndarray) -> None:
         scalars = {
             "clusters": result.num_clusters,
             "outliers": result.num_outliers,
             "eps": result.eps,
             "seconds": sum(result.seconds.values()),
         }
+        scalars |= partition_figures(result.labels, before, self.cameras)
         if self.identities is not None:
             scalars |= cluster_quality(self.identities, result.labels)
         scalars = {f"labels/{name}": float(value) for name, value in scalars.items()}
@@ -205,6 +209,17 @@ class PseudoLabelHook(HookBase):
                 count,
                 node.K1,
             )
+
+
+def labeler_of(node) -> PseudoLabeler:
+    """What makes the pseudo labels of GCL.LABELS."""
+    return PseudoLabeler(
+        k1=node.K1,
+        k2=node.K2,
+        min_samples=node.MIN_SAMPLES,
+        eps=node.EPS if node.EPS > 0 else None,
+        rho=node.RHO,
+    )
 
 
 def cluster_quality(identities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -254,7 +269,11 @@ class LoaderHook(HookBase):
             sampler = PseudoLabelSampler(
                 labels, num_instances=cfg.DATALOADER.NUM_INSTANCE, **common
             )
-        trainer.use_loader(train_set.train_loader(phase, sampler))
+        loader = train_set.train_loader(phase, sampler)
+        if trainer.source_set is not None and phase != "generator":
+            source = trainer.source_set.train_loader(common["num_batches"], common["seed"])
+            loader = WithSource(loader, source)
+        trainer.use_loader(loader)
 
 
 class MemoryHook(HookBase):
@@ -327,7 +346,28 @@ class PhaseCheckpointer(PeriodicCheckpointer):
     epochs that have one. :class:`PhaseEvalHook` writes an epoch's before its evaluation.
 
     Main process only; after :class:`PhaseEvalHook`.
+
+    Args:
+        figure: what is logged of an epoch and chooses model_best, the higher the better; "": the
+            metric of the first of DATASETS.TESTS, without any of which there is no model_best.
     """
+
+    def __init__(
+        self, checkpointer, period: int, max_epoch: int | None = None, figure: str = ""
+    ) -> None:
+        super().__init__(checkpointer, period, max_epoch)
+        self.figure = figure
+
+    def before_train(self) -> None:
+        super().before_train()
+        self.metric_name = self.figure or self.metric_name
+
+    def state_dict(self) -> dict[str, float | str]:
+        return {"best_metric": self.best_metric, "figure": self.figure}
+
+    def load_state_dict(self, state: dict[str, float | str]) -> None:
+        if state.get("figure", "") == self.figure:  # the best of another figure says nothing
+            self.best_metric = state["best_metric"]
 
     def step(self, epoch: int, metric: float) -> None:
         """

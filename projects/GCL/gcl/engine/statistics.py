@@ -19,5 +19,6 @@ class StatisticsHook(HookBase):
     def after_epoch(self) -> None:
         if comm.get_world_size() > 1:
             for name, buffer in self.trainer.gcl.named_buffers():
-                if not name.startswith("bank."):  # large, and the same everywhere by itself
+                # these are large, and the same everywhere by themselves
+                if not name.startswith(("bank.", "source.centroids")):
                     dist.broadcast(buffer, 0)

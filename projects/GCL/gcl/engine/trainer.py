@@ -17,9 +17,10 @@ from gcl.compat.device import has_bfloat16
 from gcl.config import ConfigError, check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
+from gcl.data.source_set import SourceSet
 from gcl.modeling import GCL
 
-from .checkpoint import BankState, TrainingState, use_atomic_checkpointer
+from .checkpoint import BankState, SourceState, TrainingState, use_atomic_checkpointer
 from .divergence import DivergenceHook, diverged
 from .graphed_step import GraphedStep
 from .hooks import (
@@ -39,6 +40,7 @@ from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
 from .statistics import StatisticsHook
 from .testing import TestedTrainer, check_tests
+from .track_verification import TrackVerificationHook
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     Attributes:
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
+        source_set: labelled ones beside them (:class:`~gcl.data.source_set.SourceSet`), or None.
         plan: which epoch belongs to which phase.
         state: the seed, kept in checkpoints.
         graphed: the step by CUDA graphs (GCL.CUDA_GRAPHS), or None.
@@ -106,6 +109,9 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
     def __init__(self, cfg) -> None:
         check_batches(cfg, comm.get_world_size())
         self.train_set = TrainingSet(cfg)
+        self.source_set = None
+        if cfg.GCL.SOURCE.NAMES:
+            self.source_set = SourceSet(cfg, [path for path, _ in self.train_set.items])
         check_tests(cfg)
         self.plan = PhasePlan(cfg)
         self._iters_per_epoch = cfg.GCL.ITERS_PER_EPOCH or -(
@@ -118,13 +124,22 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         cfg.freeze()
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         logger.info("Seed of this run: %d", seed)
-        self.state = TrainingState(seed, cfg.SEED >= 0, digest_of(self.train_set.items))
+        self.state = TrainingState(
+            seed,
+            cfg.SEED >= 0,
+            digest_of(self.train_set.items),
+            digest_of(self.source_set.items) if self.source_set else "",
+        )
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
-        self.gcl.bank.allocate(len(self.train_set))
+        cameras = [camera for _, camera in self.train_set.items]
+        self.gcl.bank.allocate(len(cameras), cameras)
         self.graphed = graphed_step(self.gcl, cfg) if cfg.GCL.CUDA_GRAPHS else None
         self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
-        use_atomic_checkpointer(self, bank=BankState(self.gcl.bank), training_state=self.state)
+        parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}
+        if self.source_set is not None:
+            parts["source"] = SourceState(self.gcl.source)
+        use_atomic_checkpointer(self, **parts)
 
     @property
     def gcl(self) -> GCL:
@@ -178,19 +193,26 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
             self._last_eval_results = self.test(self.cfg, self.model)
             return self._last_eval_results
 
+        known = self.train_set
+        judge = TrackVerificationHook(known)
+        # a labelled part is there to judge the run, and not to choose in it
+        figure = judge.FIGURE if judge.possible else ""
+
         def ours(hook):
             if isinstance(hook, hooks.EvalHook):
                 return PhaseEvalHook(self.cfg.TEST.EVAL_PERIOD, evaluate)
             if isinstance(hook, hooks.PeriodicCheckpointer):
-                return PhaseCheckpointer(hook.checkpointer, hook.period)
+                return PhaseCheckpointer(hook.checkpointer, hook.period, figure=figure)
             if isinstance(hook, hooks.PeriodicWriter):
                 return EpochWriter(hook._writers, hook._period)
             return hook
 
         toolbox = [ours(hook) for hook in super().build_hooks()]
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
-        known = self.train_set
-        labels = PseudoLabelHook(self.cfg, known.identities, known.seen_in_tracks())
+        toolbox.insert(last + 1, judge)
+        labels = PseudoLabelHook(
+            self.cfg, known.identities, known.seen_in_tracks(), known.known_cameras()
+        )
         start = [PhaseHook(), labels, LoaderHook()]
         readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)
         end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]

@@ -5,6 +5,7 @@ Shapes: Q queries, G gallery images, D features, K places of a rank list.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from gcl.config import ConfigError
 from gcl.photographs import photograph_size, read_photograph
 
 HEIGHT, GAP, FRAME, ROOM = 128, 4, 3, 12
@@ -50,6 +52,18 @@ def rank(
     order = similarity.sort(dim=1, descending=True, stable=True).indices[:, :depth]
     counted = similarity.gather(1, order) > -torch.inf
     return [row[keep].tolist() for row, keep in zip(order, counted, strict=True)]
+
+
+def picture_format(path: str) -> str:
+    """Pillow's format of a picture of that name, to know before the work that it can be written.
+
+    Raises:
+        ConfigError: the name ends in no suffix of a picture.
+    """
+    kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+    if kind is None:
+        raise ConfigError(f"--out {path} is no name of a picture: give one that ends in .png.")
+    return kind
 
 
 def rank_sheet(lists: Sequence[RankList]) -> Image.Image:

@@ -28,6 +28,7 @@ def contrast_loss(
     *,
     temperature: float,
     num_negatives: int,
+    cameras: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Original view against another image of its class, with its own negatives.
@@ -43,6 +44,8 @@ def contrast_loss(
         temperature: t.
         num_negatives: K, the same rows for the whole batch but for those of an image's own class;
             all rows of other classes when there are fewer.
+        cameras: (N,) camera of each bank row: of the K, only those of an image's own camera are its
+            negatives; None: all of them.
         generator: random source of the draws, on the device of ``bank``.
 
     Returns:
@@ -50,7 +53,7 @@ def contrast_loss(
     """
     f, y, bank = _unit(f), labels[indices], bank.float()
     (positive,) = _draw_positives(y, labels, 1, num_negatives, generator)
-    n_k = _draw_negatives(y, labels, num_negatives, generator)
+    n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
     log_sum = _log_sum(f, bank, *n_k, temperature)
     return _mean_of_labelled(_nce(f, bank[positive], log_sum, temperature), y)
 
@@ -65,6 +68,7 @@ def view_invariant_loss(
     temperature: float,
     num_negatives: int,
     negatives: str = "new",
+    cameras: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""The three terms of the view-invariant loss.
@@ -90,6 +94,7 @@ def view_invariant_loss(
         num_negatives: K, the same rows for the whole batch but for those of an image's own class;
             all rows of other classes when there are fewer.
         negatives: "new" (released code) or "own", see above.
+        cameras: as in :func:`contrast_loss`.
         generator: random source of the draws, on the device of ``bank``.
 
     Returns:
@@ -102,7 +107,7 @@ def view_invariant_loss(
     if negatives not in ("new", "own"):
         raise ValueError(f"negatives must be 'new' or 'own', not {negatives!r}")
     f, f_new, y, bank = _unit(f), _unit(f_new), labels[indices], bank.float()
-    n_k = _draw_negatives(y, labels, num_negatives, generator)
+    n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
     log_sum_new = _log_sum(f_new, bank, *n_k, temperature)
     log_sum_ori = log_sum_new if negatives == "new" else _log_sum(f, bank, *n_k, temperature)
     j, j2 = _draw_positives(y, labels, 2, num_negatives, generator)
@@ -171,17 +176,26 @@ def _draw_positives(
 
 
 def _draw_negatives(
-    y: Tensor, labels: Tensor, num_negatives: int, generator: torch.Generator | None
+    indices: Tensor,
+    labels: Tensor,
+    num_negatives: int,
+    cameras: Tensor | None,
+    generator: torch.Generator | None,
 ) -> tuple[Tensor | slice, Tensor]:
     """Rows (M,), and the mask (B, M) of those among them that are each image's negatives.
 
     One random order of all rows serves the batch: the first K of other classes in it are drawn
     uniformly without repetition. They lie among its first M = 5/4 K (at least K + SPARE) unless a
-    fifth of all rows are of one class, whose images then get as many as there are.
+    fifth of all rows are of one class, whose images then get as many as there are. Of these, other
+    cameras' are left out where ``cameras`` (N,) is given.
     """
     if num_negatives >= len(labels):
-        return ALL, labels != y[:, None]
-    order = torch.randperm(len(labels), device=labels.device, generator=generator)
-    rows = order[: num_negatives + max(num_negatives // 4, SPARE)]
-    others = labels[rows] != y[:, None]
-    return rows, others & (others.cumsum(1) <= num_negatives)
+        rows, mask = ALL, labels != labels[indices][:, None]
+    else:
+        order = torch.randperm(len(labels), device=labels.device, generator=generator)
+        rows = order[: num_negatives + max(num_negatives // 4, SPARE)]
+        others = labels[rows] != labels[indices][:, None]
+        mask = others & (others.cumsum(1) <= num_negatives)
+    if cameras is not None:
+        mask = mask & (cameras[rows] == cameras[indices][:, None])
+    return rows, mask

@@ -9,6 +9,7 @@ from .heads import IdentityHead
 from .layers import RunningNorm
 from .memory import MemoryBank
 from .meta_arch import GCL
+from .source_term import SourceTerm
 
 __all__ = [
     "AttentionViewGenerator",
@@ -18,6 +19,7 @@ __all__ = [
     "MemoryBank",
     "MultiScaleDiscriminator",
     "RunningNorm",
+    "SourceTerm",
     "StructureEncoder",
     "ViewGenerator",
     "build_efficientnet_lite0_backbone",

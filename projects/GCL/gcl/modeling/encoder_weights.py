@@ -91,6 +91,18 @@ def packaged_encoder(path: str = "packaged", device: str | torch.device = "cpu")
     Raises:
         ConfigError: there is none, it can not be read, or it is of something else.
     """
+    model, cfg = packaged_baseline(path, device)
+    return PackagedEncoder(model, tuple(cfg.INPUT.SIZE_TEST))
+
+
+def packaged_baseline(
+    path: str = "packaged", device: str | torch.device = "cpu"
+) -> tuple[nn.Module, CfgNode]:
+    """The toolbox ``Baseline`` of :func:`packaged_encoder`, and its configuration.
+
+    Raises:
+        ConfigError: as :func:`packaged_encoder`.
+    """
     path = weights_file(path)
     state, made_with = read_weights(path)
     if "architecture" not in made_with:
@@ -105,8 +117,9 @@ def packaged_encoder(path: str = "packaged", device: str | torch.device = "cpu")
         cfg.MODEL[part].update(made[part])
     cfg.MODEL.BACKBONE.PRETRAIN = False
     cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = made["PIXEL_MEAN"], made["PIXEL_STD"]
+    cfg.INPUT.SIZE_TRAIN = cfg.INPUT.SIZE_TEST = made["SIZE"]
     model = build_model(cfg)
     missing, strange = model.load_state_dict(state, strict=False)
     if strange or [name for name in missing if name != "heads.weight"]:
         raise ConfigError(f"{path} is not whole: fetch or make it anew.")
-    return PackagedEncoder(model, tuple(made["SIZE"]))
+    return model, cfg

@@ -79,17 +79,25 @@ class RunningNorm(nn.Module):
         groups: groups 0 ... groups - 1 have statistics of their own.
         window: vectors over which the statistics follow.
         prior: about how many vectors of a group weigh as much as all groups together.
+        persistent: the statistics are part of the model's weights.
     """
 
     def __init__(
-        self, dim: int, groups: int = 0, window: int = 256, eps: float = 1e-3, prior: float = 32
+        self,
+        dim: int,
+        groups: int = 0,
+        window: int = 256,
+        eps: float = 1e-3,
+        prior: float = 32,
+        *,
+        persistent: bool = True,
     ) -> None:
         super().__init__()
         self.window, self.eps, self.prior = window, eps, prior
         # weighted count, sum and sum of squares of each group
-        self.register_buffer("count", torch.zeros(groups + 1, 1))
-        self.register_buffer("sum", torch.zeros(groups + 1, dim))
-        self.register_buffer("square", torch.zeros(groups + 1, dim))
+        self.register_buffer("count", torch.zeros(groups + 1, 1), persistent)
+        self.register_buffer("sum", torch.zeros(groups + 1, dim), persistent)
+        self.register_buffer("square", torch.zeros(groups + 1, dim), persistent)
 
     @torch.no_grad()
     def fit(self, x: Tensor, group: Tensor | None = None) -> None:
@@ -115,6 +123,13 @@ class RunningNorm(nn.Module):
 
         Without groups no size depends on B: exporters make a graph for any batch of it.
         """
+        mean, deviation = self.mean_and_deviation()
+        row = slice(0, 1) if group is None else self._rows(x, group)
+        return (x - mean[row]) / deviation[row]
+
+    def mean_and_deviation(self) -> tuple[Tensor, Tensor]:
+        """By which vectors are standardised, (1 + groups, D) each: row 0 is of all groups together,
+        row i + 1 of group i."""
         mean = self.sum / self.count.clamp(min=1)
         variance = self.square / self.count.clamp(min=1) - mean.square()
         deviation = variance.clamp(min=0).sqrt()
@@ -124,8 +139,7 @@ class RunningNorm(nn.Module):
         deviation = deviation[0] + own * (deviation - deviation[0]) + self.eps
         # one vector has no deviation
         deviation = torch.where(self.count[0] > 1.5, deviation, torch.ones_like(deviation))
-        row = slice(0, 1) if group is None else self._rows(x, group)
-        return (x - mean[row]) / deviation[row]
+        return mean, deviation
 
     def knows(self, group: Tensor) -> Tensor:
         """(B,) -> (B,) bool: which groups have statistics of their own."""

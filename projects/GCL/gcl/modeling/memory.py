@@ -5,6 +5,8 @@ Shapes: N training images, B batch, D embedding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from fastreid.utils import comm
@@ -26,6 +28,7 @@ class MemoryBank(nn.Module):
     Attributes:
         features: (N, D) float32; zeros until :meth:`fill`.
         labels: (N,) int64 pseudo labels, -1 = outlier or not clustered yet.
+        cameras: (N,) int64 cameras of the images.
     """
 
     def __init__(self, dim: int, alpha: float, num_images: int = 0) -> None:
@@ -33,11 +36,18 @@ class MemoryBank(nn.Module):
         self.alpha = alpha
         self.register_buffer("features", torch.zeros(num_images, dim), persistent=False)
         self.register_buffer("labels", torch.full((num_images,), -1), persistent=False)
+        cameras = torch.zeros(num_images, dtype=torch.long)
+        self.register_buffer("cameras", cameras, persistent=False)
 
-    def allocate(self, num_images: int) -> None:
-        """Make N empty rows, in the place of those that there were."""
+    def allocate(self, num_images: int, cameras: Sequence[int] | None = None) -> None:
+        """Make N empty rows, in the place of those that there were.
+
+        Args:
+            cameras: N cameras; None: one has seen all images.
+        """
         self.features = self.features.new_zeros(num_images, self.features.shape[1])
         self.labels = self.labels.new_full((num_images,), -1)
+        self.cameras = self.labels.new_tensor([0] * num_images if cameras is None else cameras)
 
     @torch.no_grad()
     def fill(self, features: Tensor) -> None:
@@ -58,7 +68,7 @@ class MemoryBank(nn.Module):
         """
         features = F.normalize(features.detach().float(), dim=1)
         if comm.get_world_size() > 1:
-            features, indices = _gather(features), _gather(indices)
+            features, indices = gather(features), gather(indices)
         indices = indices.to(self.features.device)
         # No size may depend on what is in a tensor, or a GPU waits for the host: every image writes
         # what the last finite one of its row makes of it, or the row as it was.
@@ -71,7 +81,7 @@ class MemoryBank(nn.Module):
         self.features.index_copy_(0, indices, new)
 
 
-def _gather(tensor: Tensor) -> Tensor:
+def gather(tensor: Tensor) -> Tensor:
     """Equal-sized tensors of all ranks, in rank order; constants."""
     parts = [torch.empty_like(tensor) for _ in range(comm.get_world_size())]
     torch.distributed.all_gather(parts, tensor.contiguous())

@@ -30,6 +30,7 @@ from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
+from .source_term import SourceTerm
 
 
 class Views(NamedTuple):
@@ -66,6 +67,7 @@ class GCL(nn.Module):
         bank: features and pseudo labels of the training images.
         pending: embeddings (B, D) and rows (B,) of the last iteration, for :meth:`update_memory`.
         r1_steps: iterations of the epoch that asked for R1.
+        source: what labelled crops of another data set teach; None without GCL.SOURCE.NAMES.
     """
 
     find_unused_parameters = True  # a phase trains a part of the model: for DistributedDataParallel
@@ -79,6 +81,7 @@ class GCL(nn.Module):
         generator: nn.Module | None,
         discriminator: nn.Module | None,
         bank: MemoryBank,
+        source: SourceTerm | None = None,
         pixel_mean: list[float],
         pixel_std: list[float],
         losses,
@@ -93,6 +96,7 @@ class GCL(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.bank = bank
+        self.source = source
         self.losses = losses
         self.learns = learns
         self.unturned = unturned
@@ -121,12 +125,23 @@ class GCL(nn.Module):
         parts = cfg.GCL.GENERATOR.NUM_PARTS if generator and generator.uses_code else 0
         backbone = build_encoder(cfg)
         check_encoder(cfg, backbone, heads, parts)
+        source = None
+        if cfg.GCL.SOURCE.NAMES:
+            source = SourceTerm(
+                heads.embedding_dim,
+                cfg.MODEL.BACKBONE.FEAT_DIM,
+                alpha=cfg.GCL.MEMORY.ALPHA,
+                temperature=cfg.MODEL.LOSSES.VIEW.TEMPERATURE,
+                scale=cfg.MODEL.LOSSES.SOURCE.SCALE,
+                camera_norm=cfg.GCL.CAMERA_NORM,
+            )
         return {
             "backbone": backbone,
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
             "bank": MemoryBank(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
+            "source": source,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "losses": cfg.MODEL.LOSSES,
@@ -186,13 +201,15 @@ class GCL(nn.Module):
             return self.heads(self.backbone(x), camids=batch.get("camids"))
         # what the batch calls people is pseudo labels from here on
         batch["targets"] = self.bank.labels[self.here(batch["indices"])]
-        if self.phase == "contrast":
-            return self._contrast_iteration(batch, x)
         if self.phase == "generator":
             return self._generator_iteration(batch, x)
-        if self.learns == "encoder":
-            return self._encoder_iteration(batch, x)
-        return self._joint_iteration(batch, x)
+        if self.phase == "contrast":
+            losses = self._contrast_iteration(batch, x)
+        elif self.learns == "encoder":
+            losses = self._encoder_iteration(batch, x)
+        else:
+            losses = self._joint_iteration(batch, x)
+        return losses | self._source_loss(batch["source"]) if "source" in batch else losses
 
     def _contrast_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Phase 1: L_vi'' with its own negatives."""
@@ -205,6 +222,7 @@ class GCL(nn.Module):
             self.bank.labels,
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
+            cameras=self._negative_cameras(),
         )
         return {"loss_view_ori": options.SCALE * loss}
 
@@ -228,6 +246,13 @@ class GCL(nn.Module):
         with torch.no_grad():
             view = self.draw(x, self.part_code(x, track=True), s_ori, s_new)
         return self._view_contrast(batch, x, view)
+
+    def _source_loss(self, source: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Beside phases 1 and 3: labelled crops of another data set teach E_id."""
+        x = self.preprocess_image(source)
+        feature_map = self._feature_map(x, tracks=False)
+        loss = self.source(self.heads, feature_map, source["targets"], source["camids"])
+        return {"loss_source": loss}
 
     # ------------------------------------------------------------------ E_id
     def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
@@ -276,12 +301,18 @@ class GCL(nn.Module):
         self.pending = (f.detach(), indices)
         return f, indices
 
+    def _negative_cameras(self) -> Tensor | None:
+        """Cameras of the bank's rows, where negatives are of an image's own camera alone."""
+        return self.bank.cameras if self.losses.VIEW.NEGATIVE_CAMERAS == "own" else None
+
     def update_memory(self) -> None:
-        """Write the last iteration's original views into the bank; call it after the optimizer's
-        step."""
+        """Write the last iteration's original views into the bank, and those of its source into
+        theirs; call it after the optimizer's step."""
         if self.pending is not None:
             self.bank.update(*self.pending)
             self.pending = None
+        if self.source is not None:
+            self.source.update()
 
     # ------------------------------------------------------------------ E_str and G
     def draw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:
@@ -400,6 +431,7 @@ class GCL(nn.Module):
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
             negatives=options.NEGATIVES,
+            cameras=self._negative_cameras(),
         )
         return {
             "loss_view_own": options.SCALE * own,

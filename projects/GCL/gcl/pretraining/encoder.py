@@ -23,9 +23,9 @@ from gcl.synthetic.people import (
     write_people,
 )
 
-from .export import export_weights
 from .people_batches import PeopleBatches, load_batches
 from .step_trainer import StepTrainer
+from .weight_files import export_weights
 
 LOSSES = ("CrossEntropyLoss", "TripletLoss", "CircleLoss", "Cosface")
 """The toolbox's."""

@@ -15,8 +15,8 @@ from gcl.structure.estimate.network import SIZE, StructureNet
 from gcl.structure.estimate.structure_losses import Truth, levers, structure_losses
 from gcl.synthetic.examples import read_examples, write_examples
 
-from .export import export_weights
 from .step_trainer import StepTrainer
+from .weight_files import export_weights
 
 WEIGHTS = PACKAGED.name
 

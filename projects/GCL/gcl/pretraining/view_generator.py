@@ -23,8 +23,8 @@ from gcl.modeling.imagenet import ImageNet
 from gcl.structure.estimate.augment import photometric
 from gcl.synthetic.turns import Turns, read_turns, write_turns
 
-from .export import export_weights
 from .step_trainer import StepTrainer
+from .weight_files import export_weights
 
 STAGES = (0, 1, 2)
 """Of EfficientNet-Lite0 in the perceptual loss, strides 2, 4 and 8: edges, colours, textures."""

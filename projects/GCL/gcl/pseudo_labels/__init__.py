@@ -14,8 +14,10 @@ from .features import unit_rows
 from .jaccard import SparseDistance, jaccard_distance
 from .labeler import PseudoLabeler, PseudoLabels
 from .neighbours import Neighbours, nearest_neighbours
+from .track_pairs import SurePairs, sure_pairs
 from .tracklets import split_tracks
 from .tracks import Tracks, check_tracks
+from .verification import Verification, verify
 
 __all__ = [
     "Limit",
@@ -23,12 +25,16 @@ __all__ = [
     "PseudoLabeler",
     "PseudoLabels",
     "SparseDistance",
+    "SurePairs",
     "Tracks",
+    "Verification",
     "check_tracks",
     "dbscan",
     "estimate_eps",
     "jaccard_distance",
     "nearest_neighbours",
     "split_tracks",
+    "sure_pairs",
     "unit_rows",
+    "verify",
 ]

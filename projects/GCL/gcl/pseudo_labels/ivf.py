@@ -21,8 +21,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .block_search import compiled_search, torch_search
 from .ranks import Ranks, work_bounds
-from .search import compiled_search, torch_search
 
 CELL = 128  # at equal cost smaller cells find more, but their matrix products run slower
 ROUNDS = 6

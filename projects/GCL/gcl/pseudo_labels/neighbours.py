@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from .backend import kernels
+from .block_search import Search, compiled_search, faiss_search, torch_search
 from .features import unit_rows
 from .ivf import ivf_neighbours
 from .ranks import Ranks, even_bounds
-from .search import Search, compiled_search, faiss_search, torch_search
 
 METHODS = ("auto", "torch", "faiss", "ivf")
-QUERY_ROWS = 2048  # see search.DATABASE_ROWS
+QUERY_ROWS = 2048  # see block_search.DATABASE_ROWS
 GPU_QUERY_ROWS = 4096
 BFLOAT16_ROWS = 4096  # below, the whole search takes less time than finding out what is faster
 

@@ -11,6 +11,7 @@ model only has to know how its own rest pose differs from that (see :mod:`gcl.st
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -73,7 +74,19 @@ def sample_pose(
     Raises:
         ValueError: unknown activity.
     """
-    chance = _Chance(torch.rand(batch, _DRAWS, generator=generator))
+    return _pose(torch.rand(batch, _DRAWS, generator=generator), activity)
+
+
+def sample_each(generators: Sequence[torch.Generator]) -> Pose:
+    """A pose from each of B generators, what ``sample_pose(1, generator)`` draws: a batch of them
+    takes the time of a few."""
+    rows = [torch.rand(1, _DRAWS, generator=generator) for generator in generators]
+    return _pose(torch.cat(rows), None)
+
+
+def _pose(table: Tensor, activity: str | Tensor | None) -> Pose:
+    """Of uniform numbers (B, _DRAWS)."""
+    batch, chance = len(table), _Chance(table)
     kind = _activity(batch, activity, chance)
     phase = chance.between(0, 1)
     angles = _Angles(batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from . import places
 
@@ -104,15 +104,40 @@ def develop(picture: np.ndarray, camera: Camera, rng: np.random.Generator) -> np
     blur = np.hypot(camera.blur * height / 128, 0.4 * height / rows)
     picture = gaussian_filter(picture, (blur, blur, 0), mode="nearest")
     small = (max(8, round(rows)), max(4, round(rows * width / height)))
-    factors = (small[0] / height, small[1] / width, 1)
-    picture = zoom(picture, factors, order=1, mode="nearest", grid_mode=True)
+    picture = resized(picture, small)
     picture = picture + camera.noise * _grain(rng, picture.shape)
     picture = picture + camera.sharpening * (
         picture - gaussian_filter(picture, (1.0, 1.0, 0), mode="nearest")
     )
-    back = (height / picture.shape[0], width / picture.shape[1], 1)
-    picture = zoom(picture, back, order=1, mode="nearest", grid_mode=True)
+    picture = resized(picture, (height, width))
     return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+
+
+def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) float64 -> (H, W, 3), linear between the centres of pixels; equal bit by bit to
+    ``scipy.ndimage.zoom(..., order=1, mode="nearest", grid_mode=True)`` in a fraction of its time,
+    because rows and columns are found once each."""
+    if picture.shape[:2] == size:
+        return picture
+    (above, top), (below, bottom) = _neighbours(picture.shape[0], size[0])
+    (before, left), (after, right) = _neighbours(picture.shape[1], size[1])
+    upper = picture[above] * top[:, None, None]
+    lower = picture[below] * bottom[:, None, None]
+    left, right = left[:, None], right[:, None]
+    out = upper[:, before] * left
+    out += upper[:, after] * right
+    out += lower[:, before] * left
+    out += lower[:, after] * right
+    return out
+
+
+def _neighbours(old: int, new: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Of ``new`` cells over ``old`` ones: (cell before, its share) and (cell after, its share)."""
+    place = (np.arange(new) + 0.5) * (old / new) - 0.5
+    first = np.floor(place)
+    share = 1 - (place - first)
+    before, after = (np.clip(first + i, 0, old - 1).astype(int) for i in (0, 1))
+    return (before, share), (after, 1 - share)
 
 
 def _grain(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -21,6 +21,8 @@ class DrawnSet(Market1501):
         root: folder of data sets.
     """
 
+    drawn = True  # who trains on it changes light and colours as pre-training does
+
     def __init__(self, root: str = "datasets", **kwargs) -> None:
         # one process of a machine draws: machines may not share a disk. Under torchrun the toolbox
         # knows the local rank only where its launcher made the groups, as tools/train_net.py does

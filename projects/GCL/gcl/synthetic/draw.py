@@ -73,15 +73,19 @@ def photographs(
         projection = projection.following(before, about_pelvis(figure.body, yaw))
     pixels = projection(about_pelvis(figure.vertices, yaw))
     fragments = rasterize(pixels * SUPERSAMPLE, tailor.figure_faces, large)
-    colour = _colours(tailor, scenes, figure, fragments, yaw)
-    person = _smaller(fragments.picture(colour))
-    mask = _smaller(fragments.picture(torch.ones_like(colour[:, :1])))
+    painted = _painted(tailor, scenes, figure, fragments, yaw)
+    small = torch.nn.functional.avg_pool2d(painted, SUPERSAMPLE).numpy()
+    person, masks = small[:, :3].transpose(0, 2, 3, 1), small[:, 3]
+    shade = about_pelvis(figure.body[:, ::3], yaw)
     crops = []
     for i, scene in enumerate(scenes):
         rng = scene.rng(_PLACE)
-        behind = _backdrop(scene, projection.rays(i), figure.body[i], rng)
-        crops.append(develop(behind * (1 - mask[i]) + person[i], scene.camera, rng))
-    return Pictures(np.stack(crops), mask[..., 0])
+        free = masks[i] < 1
+        behind = np.zeros((*size, 3))
+        behind[free] = _backdrop(scene, projection.rays(i), shade[i], free, rng)
+        light_in = behind * (1 - masks[i])[..., None] + person[i]
+        crops.append(develop(light_in, scene.camera, rng))
+    return Pictures(np.stack(crops), masks)
 
 
 @torch.no_grad()
@@ -111,35 +115,63 @@ def boxes(scenes: Sequence[Scene], size: tuple[int, int], figure: Figure) -> np.
     return torch.cat((body.amin(1), body.amax(1)), 1).numpy()
 
 
-def _colours(
+def _painted(
     tailor: Tailor, scenes: Sequence[Scene], figure: Figure, fragments: Fragments, yaw: Tensor
 ) -> Tensor:
-    """(P, 3) lit colours of the pixels of the figures."""
-    faces, image = tailor.figure_faces, fragments.image
-    normals = vertex_normals(figure.vertices, faces)
-    values = fragments.interpolate(torch.cat((normals, figure.rest, figure.place), 2), faces)
-    normal, rest, place = values.split((3, 3, 2), 1)
-    groups = fragments.interpolate(tailor.groups[None], faces).unbind(1)
-    spot = Spot(
-        image,
-        tailor.part[fragments.face],
-        rest,
-        place,
-        dict(zip(tailor.anatomy.shares, groups, strict=True)),
-        {name: height[image] for name, height in figure.heights.items()},
+    """(B, 4, H, W) lit colours of the figures, and 1 where they are; 0 elsewhere."""
+    batch, height, width = fragments.shape
+    faces, suns = tailor.figure_faces, light.suns(scenes, yaw)
+    known = (vertex_normals(figure.vertices, faces), figure.rest, figure.place)
+    known = torch.cat((*known, tailor.groups.expand(batch, -1, -1)), 2)
+    bright = light.occlusion(fragments)
+    painted = torch.zeros(batch, 4, height * width)
+    # one person at a time: their pixels stay in the processor's cache
+    counts = torch.bincount(fragments.image, minlength=batch).tolist()
+    pixels, face, weights, bright = (
+        values.split(counts)
+        for values in (fragments.pixel, fragments.face, fragments.barycentric, bright)
     )
-    colour, crease = cloth.albedo([scene.person for scene in scenes], spot)
-    crumple = np.stack([scene.rng(_CREASES).random((cloth.WAVES, 4)) for scene in scenes])
-    height, slope = cloth.folds(spot, torch.from_numpy(crumple).float())
+    for i, scene in enumerate(scenes):
+        values = _interpolated(known[i], faces[face[i]], weights[i])
+        spot = Spot(
+            tailor.part[face[i]],
+            values[3:6],
+            values[6:8],
+            dict(zip(tailor.anatomy.shares, values[8:], strict=True)),
+            {name: height[i] for name, height in figure.heights.items()},
+        )
+        colour = _lit(scene, spot, values[:3], suns[i], bright[i])
+        painted[i, :3].index_copy_(1, pixels[i] - i * height * width, colour)
+        painted[i, 3].index_fill_(0, pixels[i] - i * height * width, 1.0)
+    return painted.view(batch, 4, height, width)
+
+
+def _interpolated(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """(C, P) at the pixels of one picture, from (W, C) at the vertices: corners and weights (P, 3)
+    are of the triangle that each pixel shows."""
+    return sum(
+        values.index_select(0, corner).T.contiguous() * weight
+        for corner, weight in zip(corners.T, weights.T, strict=True)
+    )
+
+
+def _lit(scene: Scene, spot: Spot, normal: Tensor, sun: Tensor, bright: Tensor) -> Tensor:
+    """(3, P) colours of one person's pixels in the light; ``normal`` (3, P)."""
+    colour, crease = cloth.albedo(scene.person, spot)
+    crumple = torch.from_numpy(scene.rng(_CREASES).random((cloth.WAVES, 4))).float()
+    height, slope = cloth.folds(spot.rest, crumple)
     # rest axes (left, back, up) are nearly those of the upright body in camera axes
-    bump = torch.stack((slope[:, 0], -slope[:, 2], slope[:, 1]), 1)
-    normal = torch.nn.functional.normalize(normal - 0.24 * crease[:, None] * bump, dim=1)
-    dim = (1 + 0.05 * crease * height) * light.occlusion(fragments)
-    return colour * light.daylight(scenes, yaw, image, normal) * dim[:, None]
+    bump = torch.stack((slope[0], -slope[2], slope[1]))
+    normal = torch.nn.functional.normalize((normal - 0.24 * crease * bump).T.contiguous(), dim=1)
+    shine = light.daylight(scene.camera.sunlight, sun, normal.T.contiguous())
+    return colour * shine * ((1 + 0.05 * crease * height) * bright)
 
 
-def _backdrop(scene: Scene, rays: np.ndarray, body: Tensor, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) the place behind the person, with the person's shadow on the ground."""
+def _backdrop(
+    scene: Scene, rays: np.ndarray, body: Tensor, free: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(N, 3) the place where the person does not hide it all, ``free`` (H, W), with the person's
+    shadow on the ground."""
     moment, camera = scene.moment, scene.camera
     passers = [
         things.draw_passer(rng, moment.x + rng.uniform(-3, 3), moment.z + rng.uniform(1.0, 8.0))
@@ -147,11 +179,5 @@ def _backdrop(scene: Scene, rays: np.ndarray, body: Tensor, rng: np.random.Gener
     ]
     passers.sort(key=lambda thing: -thing.z)
     eye = np.array([0.0, -camera.height, 0.0])
-    picture, ground = places.view(camera.place, eye, rays, tuple(passers))
-    return picture * (1 - light.shadow(scene, ground, body))[..., None]
-
-
-def _smaller(picture: Tensor) -> np.ndarray:
-    """(B, H, W, C) averaged over SUPERSAMPLE pixels each way."""
-    smaller = torch.nn.functional.avg_pool2d(picture.permute(0, 3, 1, 2), SUPERSAMPLE)
-    return smaller.permute(0, 2, 3, 1).numpy()
+    picture, ground = places.view(camera.place, eye, rays, tuple(passers), free)
+    return picture * (1 - light.shadow(scene, ground, body))[:, None]

@@ -19,7 +19,7 @@ from gcl.structure.skeleton import posed_joints, skin
 from . import accessories, garments, rings
 from .anatomy import Anatomy
 from .identity import Identity
-from .part import Body
+from .part import Body, Part
 
 PARTS = (
     "body", "tail", "skirt", "left leg", "right leg", "left shoe", "right shoe", "hair", "knot",
@@ -81,10 +81,22 @@ class Tailor(AnnyBody):
         rotations = self.skeleton.rotations(pose.rotations, joints, rest)
         posed = posed_joints(rotations, joints, self.parents)
 
+        marks = self.anatomy.heights(_upright(rest), _upright(joints))
+        first, who = _who_is_who(people)
+        wardrobe = self._clothes(rest[first], joints[first], [people[i] for i in first])
+        dressed, weights, place = (values[who] for values in wardrobe)
+        vertices = skin(_camera(dressed), weights, rotations, joints, posed)
+        body = skin(rest, self.weights, rotations, joints, posed)
+        root = posed[:, :1]
+        zero = torch.stack((root[..., 0], vertices[..., 1].amax(1)[:, None], root[..., 2]), 2)
+        return Figure(vertices - zero, dressed, place, body - zero, marks)
+
+    def _clothes(self, rest: Tensor, joints: Tensor, people: Sequence[Identity]) -> Part:
+        """Different people in all their parts, at rest."""
         up, heads = _upright(rest), _upright(joints)
-        marks = self.anatomy.heights(up, heads)
         normals = _upright(vertex_normals(rest, self.faces))
-        arguments = (Body(up, normals, heads, marks), self.anatomy, people)
+        body = Body(up, normals, heads, self.anatomy.heights(up, heads))
+        arguments = (body, self.anatomy, people)
         parts = [
             garments.clothed_body(*arguments),
             garments.tail(*arguments),
@@ -98,12 +110,21 @@ class Tailor(AnnyBody):
             accessories.bag(*arguments),
             accessories.hood(*arguments),
         ]
-        dressed, weights, place = (torch.cat(t, 1) for t in zip(*parts, strict=True))
-        vertices = skin(_camera(dressed), weights, rotations, joints, posed)
-        body = skin(rest, self.weights, rotations, joints, posed)
-        root = posed[:, :1]
-        zero = torch.stack((root[..., 0], vertices[..., 1].amax(1)[:, None], root[..., 2]), 2)
-        return Figure(vertices - zero, dressed, place, body - zero, marks)
+        return Part(*(torch.cat(values, 1) for values in zip(*parts, strict=True)))
+
+
+def _who_is_who(people: Sequence[Identity]) -> tuple[list[int], list[int]]:
+    """(U,) where each of U different people comes first, and (B,) which of them each is: clothes
+    are made once for all the pictures of a person."""
+    first: list[int] = []
+    who = []
+    for i, person in enumerate(people):
+        same = [n for n, j in enumerate(first) if people[j] is person or people[j] == person]
+        if not same:
+            same, first = [len(first)], [*first, i]
+        who.append(same[0])
+    return first, who
+
 
 
 def phenotypes(people: Sequence[Identity]) -> dict[str, Tensor]:

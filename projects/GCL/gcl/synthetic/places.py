@@ -123,6 +123,7 @@ def view(
     eye: np.ndarray,
     rays: np.ndarray,
     passers: tuple[things.Thing, ...] = (),
+    free: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is seen along ``rays`` from ``eye``.
 
@@ -130,32 +131,57 @@ def view(
         eye: (3,) above the ground, so y < 0.
         rays: (H, W, 3) directions with z > 0.
         passers: people who happen to be there.
+        free: (H, W) bool, the pixels to look at; None: all. What is elsewhere costs no time.
 
     Returns:
-        (H, W, 3) picture, and (H, W, 2) where the ground is hit, (x, z); far away where it is not.
+        (N, 3) colours of the N free pixels, row by row, and (N, 2) where each hits the ground,
+        (x, z); far away where it does not.
     """
+    free = slice(None) if free is None else np.flatnonzero(free)
     down = rays[..., 1]
     reach = np.where(down > 1e-3, -eye[1] / np.maximum(down, 1e-3), 1e4)
-    x, z = eye[0] + reach * rays[..., 0], eye[2] + reach * rays[..., 2]
+    z = eye[2] + reach * rays[..., 2]
     # metres that a pixel covers, along z, where it is widest
     blur = np.minimum(np.abs(np.gradient(z, axis=0)), 50)
-    picture = _ground(place, x, z, blur)
-    far = np.clip((reach - 60) / 120, 0, 1)[..., None]
-    picture += far * (np.array(place.haze) - picture)
-    for wall in place.walls:
-        hit = (wall.z - eye[2]) / rays[..., 2]
-        wx, up = eye[0] + hit * rays[..., 0], -(eye[1] + hit * down)
-        seen = (up > 0) & (up < wall.height) & (wx > wall.left) & (wx < wall.right)
-        if seen.any():
-            picture[seen] = _wall(place, wall, wx[seen], up[seen])
+    reach, z, blur = (values.reshape(-1)[free] for values in (reach, z, blur))
+    across, down, away = (part.reshape(-1)[free] for part in np.moveaxis(rays, 2, 0))
+    x = eye[0] + reach * across
+
+    walls = [_hit(wall.z, eye, across, down, away) for wall in place.walls]
+    seen = [
+        (up > 0) & (up < wall.height) & (wx > wall.left) & (wx < wall.right)
+        for wall, (wx, up) in zip(place.walls, walls, strict=True)
+    ]
+    picture = np.zeros((len(x), 3))
+    hidden = np.zeros(len(x), bool)
+    for wall, (wx, up), here in zip(place.walls[::-1], walls[::-1], seen[::-1], strict=True):
+        here = np.flatnonzero(here & ~hidden)  # a nearer wall covers what is behind it
+        if len(here):
+            picture[here] = _wall(place, wall, wx[here], up[here])
+            hidden[here] = True
+    open_ground = np.flatnonzero(~hidden)
+    if len(open_ground):
+        ground = _ground(place, x[open_ground], z[open_ground], blur[open_ground])
+        far = np.clip((reach[open_ground] - 60) / 120, 0, 1)[:, None]
+        picture[open_ground] = ground + far * (np.array(place.haze) - ground)
+
     for thing in (*place.fixtures, *passers):
-        hit = (thing.z - eye[2]) / rays[..., 2]
-        wx, up = eye[0] + hit * rays[..., 0] - thing.x, -(eye[1] + hit * down)
-        near = (np.abs(wx) < things.REACH) & (up > 0)
-        if near.any():
+        wx, up = _hit(thing.z, eye, across, down, away)
+        wx -= thing.x
+        near = np.flatnonzero(things.near(thing, wx, up))
+        if len(near):
             colour, cover = things.look(thing, wx[near], up[near])
-            picture[near] += cover[..., None] * (colour - picture[near])
+            behind = picture[near]
+            picture[near] = behind + cover[:, None] * (colour - behind)
     return picture, np.stack([x, z], -1)
+
+
+def _hit(
+    distance: float, eye: np.ndarray, across: np.ndarray, down: np.ndarray, away: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays pass an upright plane: x, and height above the ground."""
+    hit = (distance - eye[2]) / away
+    return eye[0] + hit * across, -(eye[1] + hit * down)
 
 
 def _ground(place: Place, x: np.ndarray, z: np.ndarray, blur: np.ndarray) -> np.ndarray:

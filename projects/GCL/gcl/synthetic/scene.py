@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from gcl.structure.poses import Pose, sample_pose
+from gcl.structure.poses import Pose, sample_each
 
 from .cameras import Camera
 from .identity import Identity
@@ -85,7 +85,7 @@ class Scene:
 
     def pose(self) -> Pose:
         """The pose of the person, (1, ...)."""
-        return sample_pose(1, torch.Generator().manual_seed(self.moment.seed))
+        return poses([self])
 
     def rng(self, purpose: int) -> np.random.Generator:
         """Chance of this picture; what one purpose draws does not move another's, nor does yaw."""
@@ -94,8 +94,7 @@ class Scene:
 
 def poses(scenes: Sequence[Scene]) -> Pose:
     """The poses of the people of B scenes, (B, ...)."""
-    each = [scene.pose() for scene in scenes]
-    return Pose(*(torch.cat(field) for field in zip(*each, strict=True)))
+    return sample_each([torch.Generator().manual_seed(scene.moment.seed) for scene in scenes])
 
 
 def draw_moment(rng: np.random.Generator, camera: Camera, yaw: float) -> Moment:

@@ -8,8 +8,16 @@ import numpy as np
 
 from .noise import noise
 
-REACH = 2.8
-"""No thing reaches further to either side of its foot, in metres."""
+_REACH = {
+    "person": (0.7, 1.9),
+    "car": (2.1, 1.6),
+    "bush": (1.6, 1.8),
+    "trunk": (2.0, np.inf),
+    "pole": (0.1, 5.1),
+    "bin": (0.4, 1.1),
+    "bench": (1.0, 1.0),
+}
+"""No thing of size 1 reaches further to either side of its foot, or further up, in metres."""
 
 _FIXTURES = ("car", "car", "bush", "bush", "trunk", "pole", "bin", "bench")
 _DARK = ((0.10, 0.10, 0.11), (0.16, 0.19, 0.28), (0.30, 0.31, 0.33), (0.55, 0.54, 0.52))
@@ -59,6 +67,12 @@ def draw_passer(rng: np.random.Generator, x: float, z: float) -> Thing:
     clothes = [_CLOTHES[i] for i in rng.integers(0, (len(_CLOTHES), len(_DARK)))]
     size = float(rng.uniform(0.92, 1.06))
     return Thing("person", x, z, size, clothes[0], clothes[1], float(rng.uniform(0, 50)))
+
+
+def near(thing: Thing, x: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Whether ``thing`` may be seen at ``x`` beside and ``up`` above its foot, bool (...)."""
+    aside, high = (thing.size * reach for reach in _REACH[thing.kind])
+    return (np.abs(x) < aside) & (up > 0) & (up < high)
 
 
 def look(thing: Thing, x: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -152,6 +152,8 @@ def given_keys(path: str, pairs: Sequence[str]) -> set[str]:
 
 
 def sentence(error: Exception) -> str:
-    """Of an error from a data worker the last line; the others are its traceback."""
-    name, text = type(error).__name__, str(error).strip().splitlines()[-1]
+    """In one line, whatever names of files are in it; of an error from a data worker the last line,
+    the others are its traceback."""
+    name, lines = type(error).__name__, str(error).strip().splitlines()
+    text = lines[-1] if any(line.startswith("Traceback") for line in lines) else " ".join(lines)
     return text if text.startswith(name) else f"{name}: {text}"

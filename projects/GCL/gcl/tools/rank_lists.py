@@ -11,20 +11,18 @@ frames are the same person, red ones another. The queries are always the same.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 
 import torch
 from fastreid.evaluation.evaluator import inference_context
-from PIL import Image
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.atomic_files import atomic
 from gcl.data.build import build_test_loader
 from gcl.engine.foreign_cameras import test_cameras
 from gcl.engine.initial_weights import check_evaluated_weights
-from gcl.evaluation.rank_sheet import RankList, rank, rank_sheet
+from gcl.evaluation.rank_sheet import RankList, picture_format, rank, rank_sheet
 
 from .command_line import find_config, read_config, sentence
 from .open_encoder import load_encoder
@@ -78,9 +76,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("DATASETS.TESTS is empty: name the data set to search in.")
     if min(args.queries, args.depth) < 1:
         raise ConfigError("--queries and --depth must be at least 1.")
-    kind = Image.registered_extensions().get(os.path.splitext(args.out)[1].lower())
-    if kind is None:
-        raise ConfigError(f"--out {args.out} is no name of a picture: give one that ends in .png.")
+    kind = picture_format(args.out)
     check_evaluated_weights(cfg)
     cfg.freeze()
     compat.set_device(cfg.MODEL.DEVICE)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from gcl.pretraining.export import export_weights
+from gcl.pretraining.weight_files import export_weights
 
 
 @pytest.fixture
