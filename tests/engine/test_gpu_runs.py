@@ -36,9 +36,8 @@ def test_fifty_steps_of_each_phase_in_half_precision_with_evaluations(kind, toy,
     assert run.gcl.bank.features.isfinite().all()
     assert all(value.isfinite().all() for value in run.gcl.state_dict().values())
     assert 0 < run._last_eval_results["mAP"] <= 100
-    lines = runs.metrics(tmp_path)
-    assert all({"total_loss", "lr"} <= line.keys() for line in lines)
-    assert {line["epoch"] for line in lines} == set(range(6))
+    lines = [line for line in runs.metrics(tmp_path) if "total_loss" in line]
+    assert [line["iteration"] for line in lines] == [24, 49, 74, 99, 124, 149]  # of each epoch
     assert {"model_0001.pth", "model_0003.pth", "model_final.pth"} <= runs.checkpoints(tmp_path)
 
 
