@@ -38,6 +38,7 @@ class SourceTerm(nn.Module):
         centroids: (C, D) L2-normalised w; no row until :meth:`fit`, zero where that saw nobody.
             Identical on all ranks, as every update is gathered.
         norm: statistics of the source's cameras, or None.
+        pending: embeddings (B, D) and people (B,) of the last batch, for :meth:`update`.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class SourceTerm(nn.Module):
         self.alpha, self.temperature, self.scale = alpha, temperature, scale
         self.register_buffer("centroids", torch.zeros(0, dim), persistent=False)
         self.norm = RunningNorm(feat_dim, MAX_CAMERAS, persistent=False) if camera_norm else None
-        self._pending: tuple[Tensor, Tensor] | None = None
+        self.pending: tuple[Tensor, Tensor] | None = None
 
     def forward(
         self, heads: IdentityHead, feature_map: Tensor, targets: Tensor, camids: Tensor
@@ -71,7 +72,7 @@ class SourceTerm(nn.Module):
             self.norm.update(pooled, camids)
         f = self._embed(heads, pooled, camids)
         targets = targets.to(f.device)
-        self._pending = (f.detach(), targets)
+        self.pending = (f.detach(), targets)
         return self.scale * centroid_loss(f, self.centroids, targets, self.temperature)
 
     @torch.no_grad()
@@ -89,7 +90,9 @@ class SourceTerm(nn.Module):
         if self.norm is not None:
             self.norm.fit(pooled, camids)
         means, seen = _class_means(self._embed(heads, pooled, camids), targets)
-        self.centroids = self.centroids.new_zeros(classes, self.centroids.shape[1])
+        if len(self.centroids) != classes:  # else in its place, which a recorded step reads
+            self.centroids = self.centroids.new_zeros(classes, self.centroids.shape[1])
+        self.centroids.zero_()
         self.centroids[seen] = F.normalize(means, dim=1)
 
     def update(self) -> None:
@@ -101,15 +104,26 @@ class SourceTerm(nn.Module):
         over the people k of the batch, :math:`B_k` their embeddings, normalised. One that is not
         finite does not count.
         """
-        if self._pending is None:
+        if self.pending is None:
             return
-        features, targets = self._pending
-        self._pending = None
+        features, targets = self.pending
+        self.pending = None
         if comm.get_world_size() > 1:
             features, targets = gather(features), gather(targets)
-        means, seen = _class_means(features, targets)
-        mixed = self.alpha * self.centroids[seen] + (1 - self.alpha) * means
-        self.centroids[seen] = F.normalize(mixed, dim=1)
+        # No size may depend on what is in a tensor, or a GPU waits for the host: every image writes
+        # the centroid of its person, which is the same for all of them.
+        features = F.normalize(features.float(), dim=1)
+        finite = features.isfinite().all(1)
+        order = torch.arange(len(targets), device=targets.device)
+        same = targets[:, None] == targets
+        first = torch.where(same, order, len(targets)).amin(1)  # of the same person
+        sums = torch.zeros_like(features)
+        sums.index_add_(0, first, features.masked_fill(~finite[:, None], 0.0))
+        counts = features.new_zeros(len(features)).index_add_(0, first, finite.float())[first]
+        old = self.centroids[targets]
+        mixed = self.alpha * old + (1 - self.alpha) * (sums[first] / counts.clamp(min=1)[:, None])
+        new = torch.where((counts > 0)[:, None], F.normalize(mixed, dim=1), old)
+        self.centroids.index_copy_(0, targets, new)
 
     def _embed(self, heads: IdentityHead, pooled: Tensor, camids: Tensor) -> Tensor:
         with untracked(heads):
