@@ -140,7 +140,9 @@ class GCL(nn.Module):
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
-            "bank": MemoryBank(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
+            "bank": MemoryBank(
+                heads.embedding_dim, cfg.GCL.MEMORY.ALPHA, half=cfg.GCL.MEMORY.HALF
+            ),
             "source": source,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
