@@ -75,14 +75,15 @@ def test_a_replay_reads_the_batch_and_gives_gradients_and_rows(tiny_cfg):
     for _ in range(WARM_UP + 1):
         step(make_batch())
     (recorded,) = step._recorded.values()
-    model.pending = None
+    model.pending = ()
     for parameter in model.parameters():
         parameter.grad = None
     batch = make_batch(7)
     losses = step(batch)
     assert losses is recorded.losses and not any(v.requires_grad for v in losses.values())
     assert all(torch.equal(recorded.batch[k], v) for k, v in batch.items() if torch.is_tensor(v))
-    assert model.pending[1] is recorded.batch["indices"]
+    ((memory, _, rows),) = model.pending
+    assert memory is model.bank and rows is recorded.batch["indices"]
     learning = [p for p in model.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in learning)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -18,10 +17,10 @@ allocate in them."""
 
 class _Recorded(NamedTuple):
     graph: torch.cuda.CUDAGraph
-    batch: dict  # what it reads
+    batch: dict[str, Tensor]  # what it reads
     losses: dict[str, Tensor]  # what it writes, and:
     gradients: list[tuple[torch.nn.Parameter, Tensor | None]]
-    pending: list[tuple[Tensor, Tensor] | None]  # of the model and of its source
+    pending: tuple
     r1_steps: int  # that one such iteration counts
 
 
@@ -40,7 +39,6 @@ class GraphedStep:
     def __init__(self, model: GCL, autocast: AbstractContextManager) -> None:
         self.model, self.autocast = model, autocast
         self._parameters = list(model.parameters())
-        self._remembering = [part for part in (model, model.source) if part is not None]
         self._stream = torch.cuda.Stream(model.device)
         self._pool = torch.cuda.graph_pool_handle()
         self._phase = model.phase
@@ -55,8 +53,8 @@ class GraphedStep:
             self._phase = model.phase
             self._seen.clear()
             self._recorded.clear()
-        tensors = _tensors(batch, model.here)
-        sizes = tuple((k, v.shape, v.dtype) for k, v in _flat(tensors))
+        tensors = {k: model.here(v) for k, v in batch.items() if torch.is_tensor(v)}
+        sizes = tuple((k, v.shape, v.dtype) for k, v in sorted(tensors.items()))
         kind = (model.r1_is_due, sizes)
         recorded = self._recorded.get(kind)
         self._stream.wait_stream(torch.cuda.current_stream())
@@ -70,18 +68,17 @@ class GraphedStep:
             else:
                 model.r1_steps += recorded.r1_steps
             with torch.cuda.stream(self._stream):
-                for (_, read), (_, new) in zip(_flat(recorded.batch), _flat(tensors), strict=True):
-                    read.copy_(new, non_blocking=True)
+                for name, value in tensors.items():
+                    recorded.batch[name].copy_(value, non_blocking=True)
                 recorded.graph.replay()
             losses = recorded.losses
             for parameter, gradient in recorded.gradients:
                 parameter.grad = gradient
-            for part, pending in zip(self._remembering, recorded.pending, strict=True):
-                part.pending = pending
+            model.pending = recorded.pending
         torch.cuda.current_stream().wait_stream(self._stream)
         return losses
 
-    def _iterate(self, batch: dict) -> dict[str, Tensor]:
+    def _iterate(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         for parameter in self._parameters:
             parameter.grad = None
         with self.autocast:
@@ -89,8 +86,8 @@ class GraphedStep:
         sum(losses.values()).backward()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _record(self, batch: dict) -> _Recorded:
-        read = _tensors(batch, torch.clone)
+    def _record(self, batch: dict[str, Tensor]) -> _Recorded:
+        read = {name: value.clone() for name, value in batch.items()}
         graph, steps = torch.cuda.CUDAGraph(), self.model.r1_steps
         # "thread_local": a loader's thread may pin memory meanwhile
         with torch.cuda.graph(
@@ -99,23 +96,4 @@ class GraphedStep:
             losses = self._iterate(read)
         gradients = [(p, p.grad) for p in self._parameters]
         counted = self.model.r1_steps - steps
-        pending = [part.pending for part in self._remembering]
-        return _Recorded(graph, read, losses, gradients, pending, counted)
-
-
-def _tensors(batch: dict, change: Callable[[Tensor], Tensor]) -> dict:
-    """The tensors of a batch, and of the batches in it (the source's), each changed."""
-    return {
-        name: change(value) if torch.is_tensor(value) else _tensors(value, change)
-        for name, value in batch.items()
-        if torch.is_tensor(value) or isinstance(value, dict)
-    }
-
-
-def _flat(batch: dict, prefix: str = "") -> list[tuple[str, Tensor]]:
-    """(name, tensor) of all of them, by their names."""
-    found = []
-    for name, value in sorted(batch.items()):
-        inner = isinstance(value, dict)
-        found += _flat(value, f"{prefix}{name}.") if inner else [(prefix + name, value)]
-    return found
+        return _Recorded(graph, read, losses, gradients, self.model.pending, counted)
