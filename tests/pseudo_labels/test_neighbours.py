@@ -5,7 +5,7 @@ import pytest
 import torch
 from pseudo_labels.oracle import people, ranking
 
-from gcl.pseudo_labels import nearest_neighbours, neighbours, search, unit_rows
+from gcl.pseudo_labels import block_search, nearest_neighbours, neighbours, unit_rows
 from gcl.pseudo_labels.scores import make_keys, split_keys
 
 
@@ -61,10 +61,10 @@ def test_blocks_and_threads_change_nothing(coarse, monkeypatch):
     try:
         for rows, columns, count in ((64, 130, 1), (333, 900, 2), (7, 4096, 3)):
             monkeypatch.setattr(neighbours, "QUERY_ROWS", rows)
-            monkeypatch.setattr(search, "DATABASE_ROWS", columns)
-            monkeypatch.setattr(search, "TORCH_DATABASE_ROWS", columns)
+            monkeypatch.setattr(block_search, "DATABASE_ROWS", columns)
+            monkeypatch.setattr(block_search, "TORCH_DATABASE_ROWS", columns)
             torch.set_num_threads(count)
-            for build in (search.compiled_search, by_torch_alone):
+            for build in (block_search.compiled_search, by_torch_alone):
                 monkeypatch.setattr(neighbours, "compiled_search", build)
                 found = nearest_neighbours(x, 30, coarse=coarse)
                 np.testing.assert_array_equal(found.index, expected.index)
@@ -85,16 +85,16 @@ def test_the_error_bound_holds():
         exact = x.double() @ x.double().T
         for low in (x, x.bfloat16()):
             error = ((low @ low.T).double() - exact).abs().max()
-            assert error <= search.coarse_error(low)
+            assert error <= block_search.coarse_error(low)
 
 
 def test_a_shorter_format_for_float32_products_loosens_the_bound():
     x = torch.ones(1, 64)
-    tight = search.coarse_error(x)
+    tight = block_search.coarse_error(x)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        assert search.coarse_error(x) > 100 * tight
+        assert block_search.coarse_error(x) > 100 * tight
     finally:
         torch.set_float32_matmul_precision(before)
 
