@@ -39,7 +39,11 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "projects/GCL"},
     packages=find_packages("projects/GCL", include=["gcl", "gcl.*"]),
-    package_data={"gcl.modeling": ["weights/*"], "gcl.structure.estimate": ["weights/*"]},
+    package_data={
+        "gcl.modeling": ["weights/*"],
+        "gcl.structure.estimate": ["weights/*"],
+        "gcl.evaluation": ["report.html"],
+    },
     cmdclass={"build_py": BuildPackage},
     install_requires=[
         "torch>=2.4",
@@ -56,6 +60,7 @@ setup(
         "tqdm>=4.66",
         "matplotlib>=3.8",
         "tensorboard>=2.15",
+        "jinja2>=3.1",  # the report of a run
         # what fastreid imports and its wheel does not bring when installed with --no-deps
         "faiss-cpu>=1.8",
         "gdown>=5",

@@ -3,11 +3,11 @@
 
     python benchmarks/gpu.py --minutes 8
 
-Steps of every phase of market.yml, pku.yml and cuhk03.yml in several forms, beside the plain form of
-the same step (plain_step.py); where their time goes; pseudo labels by stage; renders; the estimator;
-loading. Nothing but the package is needed: crops and structures are noise. What there is no time for
-is left out, with a line. Without a GPU the same runs at small sizes: those numbers mean nothing, but
-that it works.
+Steps of every phase of market.yml, pku.yml and cuhk03.yml in several forms, beside the plain form
+of the same step (plain_step.py); where their time goes; pseudo labels by stage; renders; the
+estimator; loading. Nothing but the package is needed: crops and structures are noise. What there is
+no time for is left out, with a line. Without a GPU the same runs at small sizes: those numbers mean
+nothing, but that it works.
 
 Forms of a step: "fp32", "bf16" (SOLVER.AMP.ENABLED), "bf16 graph" (and GCL.CUDA_GRAPHS), "bf16
 compiled" (torch.compile of E_id and G, and the graph). GB is what torch holds of the GPU at most,
@@ -275,7 +275,8 @@ def labels(clock: Clock) -> None:
         wait()
         result = labeler(features)
         stages = result.seconds
-        rows.append((f"{count} x {dim}", *stages.values(), sum(stages.values()), result.num_clusters))
+        taken = (*stages.values(), sum(stages.values()))
+        rows.append((f"{count} x {dim}", *taken, result.num_clusters))
     if rows:
         show("Pseudo labels, seconds", rows, ("N x D", *stages, "all", "clusters"))
 
@@ -294,7 +295,8 @@ def meshes(count: int) -> tuple[Tensor, Tensor, str]:
         torch.arange(n) * 2 * torch.pi / n, torch.linspace(0.02, 3.12, n + 1), indexing="ij"
     )
     ring = height.sin()
-    points = torch.stack((0.3 * ring * angle.cos(), -0.9 * height.cos(), 0.2 * ring * angle.sin()), 2)
+    x, z = 0.3 * ring * angle.cos(), 0.2 * ring * angle.sin()
+    points = torch.stack((x, -0.9 * height.cos(), z), 2)
     a, h = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
     first, second = (a * (n + 1) + h).flatten(), ((a + 1) % n * (n + 1) + h).flatten()
     faces = torch.cat(

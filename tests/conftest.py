@@ -26,6 +26,13 @@ from toy import write_toy_dataset
 SIZE = (64, 32)  # height and width of every crop here: the smallest that three scales of D take
 
 
+@pytest.fixture
+def exact_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 on a GPU is float32: without it convolutions multiply with 10 bits (TF32)."""
+    for place in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(place, "allow_tf32", False)
+
+
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 

@@ -134,6 +134,22 @@ CONTRAST_ALONE = ("GCL.PHASES", ("contrast",))
             ["GCL.CAMERA_NORM", "DATASETS.NAMES"],
         ),
         (("INPUT.SIZE_TRAIN", [66, 32]), ["GCL.GENERATOR.SIZE", "INPUT.SIZE_TRAIN", "66 x 32"]),
+        (("GCL.SOURCE.ROOT", "/data"), ["GCL.SOURCE.ROOT is /data", "GCL.SOURCE.NAMES is empty"]),
+        *(
+            (("GCL.SOURCE.NAMES", ("DrawnPeople",), *pairs), words)
+            for pairs, words in (
+                (("GCL.SOURCE.ROOT", "/no/such"), ["GCL.SOURCE.ROOT /no/such is no folder"]),
+                (("GCL.PHASES", ("generator",)), ["GCL.SOURCE.NAMES", "add contrast or joint"]),
+                (("MODEL.LOSSES.SOURCE.SCALE", 0.0), ["MODEL.LOSSES.SOURCE.SCALE is 0.0"]),
+                (("GCL.SOURCE.BATCH", 1), ["GCL.SOURCE.BATCH is 1", "the source", "2 or more"]),
+                (
+                    ("GCL.SOURCE.BATCH", 2, "DATALOADER.NUM_INSTANCE", 4),
+                    ["DATALOADER.NUM_INSTANCE is 4", "batch of the source", "GCL.SOURCE.BATCH"],
+                ),
+                (("MODEL.META_ARCHITECTURE", "Baseline"), ["Baseline", "GCL.SOURCE.NAMES"]),
+            )
+        ),
+        (("GCL.SOURCE.NAMES", ("OwnCrops",)), ["GCL.SOURCE.NAMES has OwnCrops", "labelled set"]),
         (("INPUT.SIZE_TRAIN", [64, 30]), ["GCL.GENERATOR.SIZE", "64 x 30"]),
         (("GCL.GENERATOR.SIZE", [64, 33]), ["GCL.GENERATOR.SIZE", "64 x 33"]),
         (
@@ -179,6 +195,20 @@ def test_each_process_needs_two_images(good_cfg):
     check_batches(cfg, 2)
     with pytest.raises(ConfigError, match=r"GCL.CONTRAST.IMS_PER_BATCH is 4, one .* set it to 8"):
         check_batches(cfg, 4)
+
+
+def test_processes_must_divide_the_source_s_batch(good_cfg):
+    size = (*CONTRAST_ALONE, "GCL.CONTRAST.IMS_PER_BATCH", 8, "GCL.SOURCE.BATCH", 10)
+    source = ("GCL.SOURCE.NAMES", ("DrawnPeople",), *size)
+    check_batches(good_cfg(*source), 2)
+    check_batches(good_cfg(*size), 4)  # nobody asks for it
+    with pytest.raises(ConfigError, match="GCL.SOURCE.BATCH is 10: .*, 4, must divide it"):
+        check_batches(good_cfg(*source), 4)
+
+
+def test_evaluation_asks_for_no_source(good_cfg):
+    source = ("GCL.SOURCE.NAMES", ("DrawnPeople",), "GCL.SOURCE.ROOT", "/on/another/machine")
+    check_gcl_config(good_cfg(*source), training=False)
 
 
 def test_a_gpu_that_is_not_there(good_cfg, monkeypatch):

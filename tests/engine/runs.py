@@ -110,27 +110,27 @@ class PermutedMarket(DATASET_REGISTRY.get("Market1501")):
 
 
 @contextlib.contextmanager
-def place(data: Path | str):
-    """A process as a user's with OMP_NUM_THREADS=1, FASTREID_DATASETS=data and MODEL.DEVICE cpu."""
+def place(data: Path | str, device: str = "cpu"):
+    """A process as a user's with OMP_NUM_THREADS=1, FASTREID_DATASETS=data and MODEL.DEVICE."""
     root, threads = gcl.data.build._root, torch.get_num_threads()
-    device = os.environ.get("GCL_DEVICE")
+    before = os.environ.get("GCL_DEVICE")
     gcl.data.build._root = toolbox_data._root = str(data)
     torch.set_num_threads(1)
-    compat.set_device("cpu")
+    compat.set_device(device)
     try:
         yield
     finally:
         gcl.data.build._root = toolbox_data._root = root
         torch.set_num_threads(threads)
         os.environ.pop("GCL_DEVICE")
-        if device is not None:
-            os.environ["GCL_DEVICE"] = device
+        if before is not None:
+            os.environ["GCL_DEVICE"] = before
 
 
 def train(out: Path | str, data: Path | str, resume: bool = False, **changes: object) -> GCLTrainer:
     """A whole run in this process; its files in ``out``."""
     os.makedirs(out, exist_ok=True)
-    with place(data):
+    with place(data, str(changes.get("MODEL__DEVICE", "cpu"))):
         trainer = GCLTrainer(config(out, data, **changes))
         trainer.resume_or_load(resume=resume)
         trainer.train()

@@ -52,11 +52,11 @@ def test_the_formulas():
     """Written down again, from the docstring."""
     for n in SIZES:
         found, octaves = data_defaults(n, 1), math.log2(n / 640)
-        k1 = round(min(max(12 + 2.75 * octaves, 6), 30))
-        assert found["GCL.LABELS.K1"] == k1 and found["GCL.LABELS.K2"] == max(-(-k1 // 5), 2)
-        assert found["GCL.LABELS.MIN_SAMPLES"] == min(max(k1 // 5, 2), 4)
+        k1 = round(min(max(12 + 2.75 * octaves, 12), 30))
+        assert found["GCL.LABELS.K1"] == k1 and found["GCL.LABELS.K2"] == -(-k1 // 5)
+        assert found["GCL.LABELS.MIN_SAMPLES"] == min(k1 // 5, 4)
         assert found["GCL.LABELS.EPS"] == pytest.approx(
-            min(max(0.55 + 0.0172 * octaves, 0.5), 0.6), abs=0.0051
+            min(max(0.55 + 0.0172 * octaves, 0.55), 0.6), abs=0.0051
         )
         drawn = found["GCL.ITERS_PER_EPOCH"] * 16 * 32  # over the whole run
         passes = 32 if n <= 640 else max(640 * 32 / n, 4)
@@ -65,18 +65,37 @@ def test_the_formulas():
 
 def test_two_hundred_and_two_hundred_thousand():
     few, many = data_defaults(200, 1), data_defaults(200_000, 12)
-    assert (few["GCL.ITERS_PER_EPOCH"], few["GCL.LABELS.K1"]) == (13, 7)
+    assert (few["GCL.ITERS_PER_EPOCH"], few["GCL.LABELS.K1"]) == (13, 12)
     assert (many["GCL.ITERS_PER_EPOCH"], many["GCL.LABELS.K1"]) == (1563, 30)
     for found in (few, many):
         assert found["GCL.LABELS.K2"] <= found["GCL.LABELS.K1"]
         assert 0 < found["GCL.LABELS.EPS"] < 1
 
 
-def test_more_tracks_are_more_to_learn_from_and_longer_ones_need_more_neighbours():
-    steps = [data_defaults(20_000, 2, t)["GCL.ITERS_PER_EPOCH"] for t in (100, 400, 800, 2000)]
-    assert steps == [40, 50, 100, 157]  # 1,600, 6,400, 12,800 and all 20,000 count as different
-    k1 = [data_defaults(640, 2, tracks)["GCL.LABELS.K1"] for tracks in (640, 80, 64, 40, 10)]
-    assert k1 == [12, 12, 15, 24, 30]
+def test_of_a_track_sixteen_crops_count():
+    """Its other frames show the same again: no more steps, and no larger neighbourhoods."""
+    found = [data_defaults(20_000, 2, tracks) for tracks in (4, 100, 400, 800, 2000)]
+    # 64, 1,600, 6,400, 12,800 and all 20,000 count as different
+    assert [row["GCL.ITERS_PER_EPOCH"] for row in found] == [4, 40, 50, 100, 157]
+    for row, different in zip(found, (64, 1600, 6400, 12_800, 20_000), strict=True):
+        same = data_defaults(different, 2)
+        assert [v for k, v in row.items() if "LABELS" in k] == [
+            v for k, v in same.items() if "LABELS" in k
+        ]
+
+
+@pytest.mark.parametrize("images", [200, 5000, 200_000])
+@pytest.mark.parametrize("cameras", [1, 6, 64])
+@pytest.mark.parametrize("tracks", [0, 5, 100])
+def test_values_that_a_run_can_take_whatever_the_data(images, cameras, tracks):
+    """A track of 5 or 100 crops, or none known: labels have neighbours to look at, and a run ends
+    after 25,000 steps at most and is no shorter than 16 epochs of a few steps."""
+    found = data_defaults(images, cameras, tracks and images // tracks)
+    labels = {key.split(".")[-1]: v for key, v in found.items() if "LABELS" in key}
+    assert 2 <= labels["MIN_SAMPLES"] <= labels["K2"] <= labels["K1"] < images / 5
+    assert 64 <= 16 * found["GCL.ITERS_PER_EPOCH"] <= 25_008
+    assert found["SOLVER.IMS_PER_BATCH"] == found["GCL.CONTRAST.IMS_PER_BATCH"] == 32
+    assert found["GCL.CAMERA_NORM"] is (cameras == 6 or cameras == 64 and images > 200)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from engine import runs
+from modeling import bank_ranks
 from torch import Tensor
 
 from gcl.modeling import MemoryBank
@@ -123,3 +125,17 @@ def test_of_an_image_that_comes_several_times_the_last_finite_one_counts():
     features = torch.tensor([[1.0, 0, 0], [0, 1, 0], [float("nan"), 0, 0]])
     bank.update(features, torch.tensor([1, 1, 1]))
     torch.testing.assert_close(bank.features[1], torch.tensor([0.0, 1, 0]))
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_have_one_bank_and_it_is_that_of_one_process(world, tmp_path):
+    """Bit for bit; a batch is shared out, and the last of an image may be in another's part."""
+    folders = [tmp_path / str(rank) for rank in range(world)]
+    processes = [
+        runs.launch(bank_ranks.work, folder, rank, world, str(tmp_path / "store"))
+        for rank, folder in enumerate(folders)
+    ]
+    for process, folder in zip(processes, folders, strict=True):
+        runs.finish(process, folder)
+    alone = bank_ranks.updated().features
+    assert all(torch.equal(runs.load(folder / "bank.pth"), alone) for folder in folders)

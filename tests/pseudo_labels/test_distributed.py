@@ -51,7 +51,7 @@ def _work(rank: int, world: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, 4])
 def test_ranks_agree_with_one_process(world):
     single = [_label(n, options) for n, options in CASES]
     with tempfile.TemporaryDirectory() as folder:

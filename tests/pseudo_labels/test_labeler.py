@@ -151,3 +151,15 @@ def test_crowded_images_have_k1_copies(noise):
     assert PseudoLabeler(k1=4, k2=1)(x).num_crowded == 9
     assert PseudoLabeler(k1=6, k2=1)(x).num_crowded == 0
     assert PseudoLabeler(k1=20, k2=1)(still.repeat(5, 0)).num_crowded == 0  # fewer than k1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("eps", [None, 0.6])
+def test_a_gpu_s_labels_are_the_cpu_s(eps):
+    """Exactly: whatever proposes neighbours, their distances are compared in float64."""
+    g = torch.Generator().manual_seed(0)
+    centres = torch.randn(60, 64, generator=g)
+    features = centres[torch.arange(900) % 60] + 0.8 * torch.randn(900, 64, generator=g)
+    wanted, found = (PseudoLabeler(eps=eps)(x) for x in (features, features.cuda()))
+    assert wanted.num_clusters > 10
+    assert found.labels.tolist() == wanted.labels.tolist() and found.eps == wanted.eps

@@ -43,13 +43,6 @@ def test_two_people_are_two_tracks_of_a_camera_that_share_a_moment(shared):
         assert set(zip(a.tolist(), b.tolist(), strict=True)) <= meets
 
 
-def test_frames_that_count_from_each_track_s_start_are_no_moments():
-    _, _, track, camera, time = scene(people_count=20)
-    assert not pairs_of(track, time % 100, camera).at_once
-    # that half of them begin at the same time may be chance
-    assert pairs_of([0, 0, 1, 1, 2, 3], np.array([5.0, 7, 5, 8, 6, 9])).at_once
-
-
 def test_without_times_two_tracks_are_far_from_each_other_in_order():
     track = np.repeat(np.arange(100), 2)
     found = pairs_of(track)

@@ -7,6 +7,7 @@ import shutil
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from engine import runs
@@ -16,6 +17,7 @@ from toy import DATASET, write_toy_dataset
 from gcl.config import ConfigError
 from gcl.data.crop_list import Crop, CropList, Numbers, Skipped, read_list
 from gcl.engine.data_defaults import data_defaults
+from gcl.engine.hooks import LoaderHook
 from gcl.tools.command_line import read_config
 from gcl.tools.folder_run import follow_folder, own_keys, resumed, without_unreadable
 from gcl.tools.train_net import load_config
@@ -88,8 +90,12 @@ def arguments(*pairs: object, config: Path = FOLDER) -> types.SimpleNamespace:
 
 
 # ---------------------------------------------------------------------- the whole command
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
-    command, crops, tmp_path, drawn
+    command, crops, tmp_path, drawn, run_tool
 ):
     out, before = tmp_path / "out", sorted(crops.rglob("*"))
     end, printed = command()
@@ -97,7 +103,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert f"{crops}: 64 crops, 2 cameras, 16 tracks (of 64 crops), times of 64 crops" in printed
     assert "camera gate1: 32 crops, 8 tracks" in printed
     assert "left out: 2 files" in printed and "1, the first notes.txt" in printed
-    assert "GCL.LABELS.K1 6\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
+    assert "GCL.LABELS.K1 12\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
     assert printed.index("GCL.LABELS.K1") < printed.index("crops estimated")
     assert (out / "structures" / "train" / "render_315" / "my crops" / "gate1").is_dir()
     assert FakeEstimator.log.count(("load", None)) == 1
@@ -106,12 +112,19 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert sorted(crops.rglob("*")) == before  # a folder that nobody may write to will do
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["GCL"]["STRUCTURE"]["DIR"] == str(out / "structures")
-    assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 6
+    assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 12
     assert config["DATASETS"]["TESTS"] == []
     assert "model_final.pth" in runs.checkpoints(out)
     scalars = {key for line in runs.metrics(out) for key in line}
     assert "labels/clusters" in scalars
     assert not {"labels/precision", "labels/rand_index"} & scalars  # nobody knows who is who
+    assert "tracks/auc" in scalars and "model_best.pth" in runs.checkpoints(out)
+    result = files_in(out / "result")
+    assert len(np.load(out / "result" / "embeddings.npy")) == 64
+    rows = result["clusters.csv"].decode().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["path", *(crop.name for crop in listed.crops)]
+    page = result["report.html"].decode()
+    assert str(crops) in page and "2 files (1 ends in no suffix" in page and "readiness" in page
 
     # the camera went on; so does the run, on the crops that it began with
     shutil.copy(next((crops / "gate1").rglob("*.jpg")), crops / "gate1" / "tr7.jpg")
@@ -127,11 +140,25 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert len(runs.load(out / "model_final.pth")["bank"]["labels"]) == 64
     assert "mAP" in runs.metrics(out)[-1]  # tested, with the labelled part
     assert runs.metrics(out)[-1]["iteration"] == 3 * 3 - 1  # three steps in each of three epochs
+    again = files_in(out / "result")
+    assert again["crops.csv"] == result["crops.csv"] and again != result
+    assert "mAP of the labelled test" in again["report.html"].decode()
 
     # and --eval-only judges it as it was trained
     end, _ = command("--eval-only", MODEL__WEIGHTS=out / "model_final.pth", **test)
     assert end is None, end
     assert read_list(str(crops), str(out)) == listed
+    assert files_in(out / "result") == again
+
+    # what came of it can be had again, of the run where it is
+    moved = out.rename(out.with_name("moved"))
+    shutil.rmtree(moved / "result")
+    end, printed = run_tool("report", moved, "MODEL.DEVICE", "cpu")
+    assert end is None and f"Look at {moved / 'result' / 'report.html'}" in printed
+    once_more = files_in(moved / "result")
+    for name in again.keys() - {"report.html"}:  # in which its folder has another name
+        assert once_more[name] == again[name], name
+    moved.rename(out)
 
     # but not without them
     (crops / listed.crops[0].name).unlink()
@@ -140,10 +167,44 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert listed.crops[0].name in end
 
 
+def test_a_crop_that_goes_while_the_run_trains_ends_it_with_its_name(
+    command, crops, tmp_path, monkeypatch
+):
+    """Its checkpoint stays, and it goes on when the crop is back."""
+    out, after_epoch, gone = tmp_path / "out", LoaderHook.before_epoch, []
+
+    def lose(hook):
+        after_epoch(hook)
+        if hook.trainer.epoch == 1 and not gone:
+            for path in sorted(crops.rglob("*.jpg")):
+                gone.append((path, path.read_bytes()))
+                path.unlink()
+
+    monkeypatch.setattr(LoaderHook, "before_epoch", lose)
+    changes = {"GCL__PHASES": "('contrast',)", "GCL__CONTRAST__EPOCHS": 2}
+    end, _ = command(**changes)
+    assert "No such file" in end and "\n" not in end
+    assert any(str(path) in end for path, _ in gone)
+    assert runs.checkpoints(out) == {"model_0000.pth", "model_best.pth"}
+    assert not (out / "result").exists()
+    for path, data in gone:
+        path.write_bytes(data)
+    end, _ = command("--resume", **changes)
+    assert end is None and (out / "result" / "report.html").is_file()
+
+
+def test_a_result_needs_a_finished_run(run_tool, tmp_path, user_place):
+    end, _ = run_tool("report", tmp_path)
+    assert f"{tmp_path} is no OUTPUT_DIR of a training" in end
+    (tmp_path / "config.yaml").write_text("MODEL: {META_ARCHITECTURE: GCL, DEVICE: cpu}\n")
+    end, _ = run_tool("report", tmp_path)
+    assert "model_final.pth is not there: let the run come to its end" in end
+
+
 def test_a_dry_run_says_what_is_understood_and_leaves_nothing(command, tmp_path):
     end, printed = command("--dry-run")
     assert end is None
-    assert "64 crops, 2 cameras, 16 tracks" in printed and "GCL.LABELS.K1 6" in printed
+    assert "64 crops, 2 cameras, 16 tracks" in printed and "GCL.LABELS.K1 12" in printed
     assert "half.jpg: image file can not be read" in printed
     assert not (tmp_path / "out").exists() and FakeEstimator.log == []
 

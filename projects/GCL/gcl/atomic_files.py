@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,30 @@ def atomic(path: str) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def atomic_folder(path: str) -> Iterator[str]:
+    """A folder to fill, which appears under ``path``, in the place of what was there, only when it
+    has been filled.
+
+    Whatever happens before, ``path`` is what it was; a kill in between the two renamings alone can
+    leave nothing there. What a kill leaves behind is hidden.
+    """
+    above, name = os.path.split(os.path.abspath(path))
+    start = os.path.join(above, f".{name[:32]}.{secrets.token_hex(4)}")
+    part, old = f"{start}{PART}", f"{start}.old{PART}"
+    os.makedirs(part)
+    try:
+        yield part
+        if os.path.isdir(path):
+            os.rename(path, old)
+        os.rename(part, path)
+    finally:
+        if os.path.isdir(old) and not os.path.isdir(path):
+            os.rename(old, path)
+        for folder in (part, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_json(path: str, value: object, **options: object) -> None:
     """A file of ``json.dump(value, file, **options)``, all or nothing."""
     with atomic(path) as file:
@@ -42,10 +67,10 @@ def write_json(path: str, value: object, **options: object) -> None:
 
 
 def remove_leftovers(folder: str, age: float = 3600) -> int:
-    """Remove what killed runs left in ``folder``; returns how many files.
+    """Remove what killed runs left in ``folder``; returns how many files and folders.
 
     Args:
-        age: seconds since the last write; younger files may belong to another process at work.
+        age: seconds since the last write; younger ones may belong to another process at work.
     """
     removed = 0
     with os.scandir(folder) as entries:
@@ -54,7 +79,7 @@ def remove_leftovers(folder: str, age: float = 3600) -> int:
                 continue
             try:
                 if time.time() - entry.stat().st_mtime > age:
-                    os.remove(entry)
+                    shutil.rmtree(entry) if entry.is_dir() else os.remove(entry)
                     removed += 1
             except FileNotFoundError:  # finished or removed by another process meanwhile
                 pass

@@ -414,8 +414,8 @@ def _check_source(cfg: CN) -> None:
     if not node.NAMES:
         _require(
             node.ROOT == "",
-            f"GCL.SOURCE.ROOT is {node.ROOT}, but GCL.SOURCE.NAMES is empty: name the data sets that"
-            " lie there, or leave it out.",
+            f"GCL.SOURCE.ROOT is {node.ROOT}, but GCL.SOURCE.NAMES is empty: name the data sets"
+            " that lie there, or leave it out.",
         )
         return
     _require(
@@ -465,15 +465,16 @@ def check_batches(cfg: CN, num_processes: int) -> None:
         )
         if phase not in taught:
             continue
+        whose = "the source" if phase == "source" else f"the phase {phase}"
         # batch norm has no statistics of one image
         _require(
             size >= 2 * num_processes,
-            f"{key} is {size}, one image for each process: the phase {phase} needs at least two,"
+            f"{key} is {size}, one image for each process: {whose} needs at least two,"
             f" set it to {2 * num_processes} or more.",
         )
         _require(
             k <= size,
-            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of the phase {phase} has {size} images"
+            f"DATALOADER.NUM_INSTANCE is {k}, but a batch of {whose} has {size} images"
             f" ({key}): lower the former to at most half of the latter, so that there are two"
             " people in a batch.",
         )

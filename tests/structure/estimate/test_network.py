@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from structure.estimate.networks import crops, random_network
 
 from gcl.structure.body import KEYPOINTS, AnnyBody, sample_phenotype
 from gcl.structure.estimate import circle
+from gcl.structure.estimate.crops import load_crops
 from gcl.structure.estimate.network import (
     HYPOTHESES,
     SIZE,
     Prediction,
     StructureNet,
+    both_ways,
     merge,
     mirror,
     mirrored_pose,
@@ -212,3 +215,15 @@ def test_true_rotations_are_kept_whatever_the_length_of_their_columns():
 
 def test_no_columns():
     assert rotations(torch.empty(0, len(PARTS), 3, 2)).shape == (0, len(PARTS), 3, 3)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
+def test_a_gpu_says_what_a_cpu_does():
+    """float32, sums in another order, some 50 layers: to 1e-3 of answers of the size of 1 to 10."""
+    network, some = random_network(), load_crops(crops(6)).float()
+    with torch.no_grad():
+        wanted = both_ways(network, some)
+        found = both_ways(network.cuda(), some.cuda())
+    for one, other in zip(wanted, found, strict=True):
+        torch.testing.assert_close(other.cpu(), one, rtol=1e-3, atol=5e-3)

@@ -191,8 +191,9 @@ class BankState:
 
 
 class SourceState:
-    """What a run knows of its labelled source: the centroids of its people and the statistics of its
-    cameras. Load it behind :class:`TrainingState`, which knows whether the people are the same."""
+    """What a run knows of its labelled source: the centroids of its people, and the statistics of
+    its cameras. To be loaded after :class:`TrainingState`, which knows whether these are the same
+    people."""
 
     def __init__(self, source: SourceTerm) -> None:
         self.source = source
@@ -217,9 +218,7 @@ class TrainingState:
         source: of that of GCL.SOURCE.NAMES; "": there is none.
     """
 
-    def __init__(
-        self, seed: int, fixed_seed: bool, images: str = "", source: str = ""
-    ) -> None:
+    def __init__(self, seed: int, fixed_seed: bool, images: str = "", source: str = "") -> None:
         self.seed, self.fixed_seed, self.images, self.source = seed, fixed_seed, images, source
         self.evaluated = True
 
@@ -238,8 +237,8 @@ class TrainingState:
             )
         if state.get("source", "") != self.source:
             raise ConfigError(
-                "the training images of GCL.SOURCE.NAMES are not those of the checkpoint (one of the"
-                " two may have no source): resume with the source as it was, or start anew with"
+                "the training images of GCL.SOURCE.NAMES are not those of the checkpoint (one of"
+                " the two may have no source): resume with the source as it was, or start anew with"
                 " MODEL.WEIGHTS."
             )
         self.evaluated = state.get("evaluated", True)

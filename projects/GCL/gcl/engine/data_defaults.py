@@ -1,7 +1,8 @@
 """Values of the recipe of pku.yml that follow from the numbers of a data set.
 
-Measured are two points: 640 images of two cameras (pku.yml) and 4,821 (docs/experiments.md, the
-encoder of drawn people); the rest is what lies between and beyond them.
+Trained were two points: 640 images of two cameras (pku.yml) and 4,821 (docs/experiments.md, the
+encoder of drawn people). Labels were measured on parts of both, too (there, defaults that follow
+the data); the rest is what lies between and beyond.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from gcl.config import ConfigError
 
 LEAST = 64
-"""Images: at fewer the smallest neighbourhood, 6, is a large part of all of them."""
+"""Images: at fewer the smallest neighbourhood, 12, is a large part of all of them."""
 PASSES = 16
 """Epochs with contrast: each makes its pseudo labels anew."""
 A_TRACK = 16
@@ -30,10 +31,11 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
     - GCL.ITERS_PER_EPOCH: max(min(d / 16, 40), d / 128) steps, so that the 16 epochs with contrast
       draw every image 32 times where there are few, 640 steps where there are up to 5,120, and
       every image 4 times where there are more. Epochs stay 2 + 1 + 14.
-    - GCL.LABELS.K1: 12 + 2.75 log2(N / 640), in 6 ... 30, and at least one and a half tracks: the
-      other frames of a track would fill a smaller neighbourhood. K2 and MIN_SAMPLES: a fifth of it
-      (rounded up, at least 2; rounded down, in 2 ... 4).
-    - GCL.LABELS.EPS: 0.55 + 0.0172 log2(N / 640), in 0.5 ... 0.6.
+    - GCL.LABELS.K1: 12 + 2.75 log2(d / 640), in 12 ... 30: how many crops a person has, and so how
+      far a neighbourhood should reach, does not follow from N where that is small, and where tracks
+      are known it matters little. K2 and MIN_SAMPLES: a fifth of it (rounded up; rounded down, at
+      most 4).
+    - GCL.LABELS.EPS: 0.55 + 0.0172 log2(d / 640), in 0.55 ... 0.6.
     - Images of a batch: 32; 16 below 128 images.
     - GCL.CAMERA_NORM: with 2 to 64 cameras of 32 images or more in the mean.
 
@@ -52,10 +54,9 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
             f"GCL.DATA.FOLDER has {images} crops, and fewer than {LEAST} teach nothing: add crops,"
             " or use the packaged encoder as it is (gcl.modeling.packaged_encoder)."
         )
-    octaves = math.log2(images / 640)
     different = min(images, A_TRACK * tracks) if tracks else images
-    length = images / tracks if tracks else 0.0
-    k1 = min(max(round(12 + 2.75 * octaves), math.ceil(1.5 * length), 6), 30)
+    octaves = max(math.log2(different / 640), 0)
+    k1 = min(round(12 + 2.75 * octaves), 30)
     batch = 32 if images >= 128 else 16
     return {
         "GCL.ITERS_PER_EPOCH": max(math.ceil(max(min(different / 16, 40), different / 128)), 4),
@@ -65,8 +66,8 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
         "GCL.CONTRAST.IMS_PER_BATCH": batch,
         "SOLVER.IMS_PER_BATCH": batch,
         "GCL.LABELS.K1": k1,
-        "GCL.LABELS.K2": max(math.ceil(k1 / 5), 2),
-        "GCL.LABELS.MIN_SAMPLES": min(max(k1 // 5, 2), 4),
-        "GCL.LABELS.EPS": round(min(max(0.55 + 0.0172 * octaves, 0.5), 0.6), 2),
+        "GCL.LABELS.K2": math.ceil(k1 / 5),
+        "GCL.LABELS.MIN_SAMPLES": min(k1 // 5, 4),
+        "GCL.LABELS.EPS": round(min(0.55 + 0.0172 * octaves, 0.6), 2),
         "GCL.CAMERA_NORM": 2 <= cameras <= CAMERAS and images >= OF_A_CAMERA * cameras,
     }

@@ -21,7 +21,7 @@ from torchvision.utils import save_image
 from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
-from gcl.data.source import WithSource
+from gcl.data.source_set import WithSource
 from gcl.pseudo_labels import PseudoLabeler
 
 from .divergence import check_start, diverged
@@ -119,13 +119,7 @@ class PseudoLabelHook(HookBase):
         self.shares: list[float] = []  # of outliers, epoch by epoch
         self.fresh = node.FEATURES == "fresh"
         self.k1 = node.K1
-        self.labeler = PseudoLabeler(
-            k1=node.K1,
-            k2=node.K2,
-            min_samples=node.MIN_SAMPLES,
-            eps=node.EPS if node.EPS > 0 else None,
-            rho=node.RHO,
-        )
+        self.labeler = labeler_of(node)
         self.identities, self.tracks, self.cameras = identities, tracks or {}, cameras
 
     def before_epoch(self) -> None:
@@ -215,6 +209,17 @@ class PseudoLabelHook(HookBase):
                 count,
                 node.K1,
             )
+
+
+def labeler_of(node) -> PseudoLabeler:
+    """What makes the pseudo labels of GCL.LABELS."""
+    return PseudoLabeler(
+        k1=node.K1,
+        k2=node.K2,
+        min_samples=node.MIN_SAMPLES,
+        eps=node.EPS if node.EPS > 0 else None,
+        rho=node.RHO,
+    )
 
 
 def cluster_quality(identities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from fastreid.engine.train_loop import HookBase
 
 from gcl.data.build import TrainingSet
-from gcl.pseudo_labels import Verification, check_tracks, sure_pairs, unit_rows, verify
+from gcl.pseudo_labels import SurePairs, Verification, check_tracks, sure_pairs, unit_rows, verify
 
 from .divergence import diverged, unusable
 from .feature_pass import extract_features
@@ -35,13 +35,10 @@ class TrackVerificationHook(HookBase):
     """Which chooses model_best."""
 
     def __init__(self, train_set: TrainingSet) -> None:
-        self.train_set, self.possible = train_set, False
-        if train_set.tracks is None:
-            return
-        count, cameras = len(train_set.tracks), [camera for _, camera in train_set.items]
-        pairs = sure_pairs(check_tracks(count, train_set.tracks, train_set.times, cameras))
-        self.possible = bool(len(pairs.same) and len(pairs.different))
-        if self.possible:
+        self.train_set = train_set
+        pairs = known_pairs(train_set)
+        self.possible = pairs is not None
+        if pairs is not None:
             self.images = pairs.images
             self.pairs = pairs.rows_of(self.images)
 
@@ -76,6 +73,15 @@ class TrackVerificationHook(HookBase):
             measured.auc,
             100 * measured.false_accept_rate,
         )
+
+
+def known_pairs(train_set: TrainingSet) -> SurePairs | None:
+    """Pairs of both kinds of the training images; None: nobody knows tracks, or they make none."""
+    if train_set.tracks is None:
+        return None
+    count, cameras = len(train_set.tracks), [camera for _, camera in train_set.items]
+    pairs = sure_pairs(check_tracks(count, train_set.tracks, train_set.times, cameras))
+    return pairs if len(pairs.same) and len(pairs.different) else None
 
 
 def verify_pairs(features: torch.Tensor, same: np.ndarray, different: np.ndarray) -> Verification:

@@ -17,7 +17,7 @@ from gcl.compat.device import has_bfloat16
 from gcl.config import ConfigError, check_batches
 from gcl.data.build import TrainingSet, seed_of
 from gcl.data.same_lists import digest_of
-from gcl.data.source import SourceSet
+from gcl.data.source_set import SourceSet
 from gcl.modeling import GCL
 
 from .checkpoint import BankState, SourceState, TrainingState, use_atomic_checkpointer
@@ -93,7 +93,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
 
     Attributes:
         train_set: the training images (:class:`~gcl.data.build.TrainingSet`).
-        source_set: labelled ones beside them (:class:`~gcl.data.source.SourceSet`), or None.
+        source_set: labelled ones beside them (:class:`~gcl.data.source_set.SourceSet`), or None.
         plan: which epoch belongs to which phase.
         state: the seed, kept in checkpoints.
         graphed: the step by CUDA graphs (GCL.CUDA_GRAPHS), or None.

@@ -15,7 +15,8 @@ def centroid_loss(f: Tensor, centroids: Tensor, targets: Tensor, temperature: fl
     r"""The source term of Ge et al., "Self-paced Contrastive Learning with Hybrid Memory"
     (NeurIPS 2020), with the source's centroids alone.
 
-    .. math:: -\log \frac{\exp(\langle f, w_y\rangle/t)}{\sum_{k=1}^{C} \exp(\langle f, w_k\rangle/t)}
+    .. math:: -\log \frac{\exp(\langle f, w_y\rangle/t)}
+              {\sum_{k=1}^{C} \exp(\langle f, w_k\rangle/t)}
 
     Args:
         f: (B, D) embeddings, normalised here.

@@ -151,8 +151,8 @@ def _nce(f: Tensor, positive: Tensor, log_sum: Tensor, t: float) -> Tensor:
 
 
 def _log_sum(f: Tensor, bank: Tensor, rows: Tensor | slice, mask: Tensor, t: float) -> Tensor:
-    """log sum_k exp(<f, n_k> / t) over those of ``rows`` (M,) that ``mask`` (B, M) marks; -inf
-    where it marks none."""
+    """log sum_k exp(<f, n_k> / t) over those of ``rows`` (M,) that ``mask`` (B, M) marks; -inf if
+    none."""
     with full_precision(f):
         return (f @ bank[rows].T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
 

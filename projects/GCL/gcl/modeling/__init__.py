@@ -9,7 +9,7 @@ from .heads import IdentityHead
 from .layers import RunningNorm
 from .memory import MemoryBank
 from .meta_arch import GCL
-from .source import SourceTerm
+from .source_term import SourceTerm
 
 __all__ = [
     "AttentionViewGenerator",

@@ -30,7 +30,7 @@ from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
 from .memory import MemoryBank
-from .source import SourceTerm
+from .source_term import SourceTerm
 
 
 class Views(NamedTuple):
@@ -306,8 +306,8 @@ class GCL(nn.Module):
         return self.bank.cameras if self.losses.VIEW.NEGATIVE_CAMERAS == "own" else None
 
     def update_memory(self) -> None:
-        """Write the last iteration's original views into the bank, and its source's into theirs;
-        call it after the optimizer's step."""
+        """Write the last iteration's original views into the bank, and those of its source into
+        theirs; call it after the optimizer's step."""
         if self.pending is not None:
             self.bank.update(*self.pending)
             self.pending = None
@@ -480,9 +480,9 @@ class GCL(nn.Module):
             frozen = {k: v.detach() for k, v in self.discriminator.named_parameters()}
             judged = torch.func.functional_call(self.discriminator, frozen, (fakes,))
             losses["loss_generator"] = scale * generator_loss(judged, form)
-            losses["loss_discriminator"] = scale * discriminator_loss(
-                self.discriminator(real.detach()), self.discriminator(fakes.detach()), form
-            )
+            both = self.discriminator(torch.cat([real, fakes]).detach())
+            parts = ([m[: len(real)] for m in both], [m[len(real) :] for m in both])
+            losses["loss_discriminator"] = scale * discriminator_loss(*parts, form)
         if "R1Penalty" in names:
             losses["loss_r1"] = real.new_zeros(())
             if self.r1_is_due:

@@ -61,16 +61,13 @@ def sure_pairs(tracks: Tracks) -> SurePairs:
 
 
 def _meeting(images: list[np.ndarray], camera: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Pairs of tracks of a camera that share a moment, (P, 2); each with the next that begin. None,
-    where most tracks begin at the same time: then each counts from there, and nobody knows when."""
+    """Pairs of tracks of a camera that share a moment, (P, 2); each with the next that begin."""
     times = [time[of_it][~np.isnan(time[of_it])] for of_it in images]
     known = np.array([k for k, of_it in enumerate(times) if len(of_it)], np.int64)
     first, last = (np.array([times[k][end] for k in known]) for end in (0, -1))
     order = np.lexsort((known, first, camera[known]))
     known, first, last = known[order], first[order], last[order]
     found = [np.empty((0, 2), np.int64)]
-    if len(known) and 2 * np.unique(first, return_counts=True)[1].max() > len(known):
-        return found[0]
     for step in range(1, min(NEXT, len(known) - 1) + 1):
         a, b = slice(None, -step), slice(step, None)
         meet = (camera[known[a]] == camera[known[b]]) & (first[b] <= last[a])

@@ -29,6 +29,7 @@ from gcl.engine.testing import as_toolbox, test_all
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.structure.store import MissingStructureError
 
+from . import report
 from .command_line import LOST, find_config, given_keys, read_config, sentence
 from .folder_run import estimate, follow_folder, own_keys, prepares, reads_folder, understand
 from .open_encoder import load_encoder
@@ -75,7 +76,10 @@ def run(args):
         return results
     trainer = build_trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    results = trainer.train()
+    if reads_folder(cfg):
+        report.leave(cfg)
+    return results
 
 
 def build_trainer(cfg):

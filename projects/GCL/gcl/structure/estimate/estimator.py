@@ -20,6 +20,7 @@ from gcl.structure.render import turn
 from . import circle
 from .adapt import adapt
 from .crops import Crop, load_crops
+from .folded import folded
 from .network import Prediction, StructureNet, both_ways, rotations
 
 WEIGHTS = Path(__file__).parent / "weights" / "structure_lite0.safetensors"
@@ -66,6 +67,7 @@ class StructureEstimator:
     def __init__(self, network: StructureNet, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self._folded: StructureNet | None = None  # made of the network when it is asked
         self._body = AnnyBody("reduced", device)
         self.faces = self._body.faces
 
@@ -100,6 +102,7 @@ class StructureEstimator:
             OSError, ValueError: as a call does.
         """
         adapt(self.network, load_crops(crops))
+        self._folded = None
 
     @torch.no_grad()
     def __call__(self, crops: Sequence[Crop], batch_size: int = 64) -> Estimate:
@@ -117,7 +120,9 @@ class StructureEstimator:
     @torch.no_grad()
     def predict(self, crops: Sequence[Crop]) -> Prediction:
         """What the network says of one batch, averaged over the crops and their mirror images."""
-        return both_ways(self.network, load_crops(crops).to(self.device).float())
+        if self._folded is None:
+            self._folded = folded(self.network)
+        return both_ways(self._folded, load_crops(crops).to(self.device).float())
 
     def _bodies(self, prediction: Prediction) -> tuple[Tensor, ...]:
         """The fields of an Estimate but ``faces``."""

@@ -18,6 +18,8 @@ from . import circle
 
 SIZE = (128, 64)
 """Height and width to which every crop is resized."""
+CHUNK = 32
+"""Crops that a CPU looks at together: the activations of more leave its cache."""
 HYPOTHESES = 3
 WIDTH = 384
 _OTHER_SIDE = [
@@ -130,7 +132,12 @@ def merge(one: Prediction, other: Prediction) -> Prediction:
 
 def both_ways(network: StructureNet, crops: Tensor) -> Prediction:
     """What the network says of crops (B, 3, 128, 64) and of their mirror images, merged."""
-    return merge(network(crops), mirror(network(crops.flip(3))))
+    both = torch.cat((crops, crops.flip(3)))
+    parts = both.split(CHUNK if crops.device.type == "cpu" else len(both))
+    said = [torch.cat(field) for field in zip(*map(network, parts), strict=True)]
+    one = Prediction(*(field[: len(crops)] for field in said))
+    other = Prediction(*(field[len(crops) :] for field in said))
+    return merge(one, mirror(other))
 
 
 def rotations(columns: Tensor) -> Tensor:

@@ -24,9 +24,7 @@ class Heads(torch.nn.Module):
 
 
 def term(alpha=0.3, camera_norm=False):
-    return SourceTerm(
-        DIM, DIM, alpha=alpha, temperature=0.1, scale=2.0, camera_norm=camera_norm
-    )
+    return SourceTerm(DIM, DIM, alpha=alpha, temperature=0.1, scale=2.0, camera_norm=camera_norm)
 
 
 def maps(*shape):

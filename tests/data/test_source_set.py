@@ -1,4 +1,4 @@
-"""Labelled crops beside the target: whose they are, who comes into a batch, what is done to them."""
+"""Labelled crops beside the target: who they are, who comes into a batch, how they are changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from gcl.config import ConfigError
 from gcl.data.build import TrainingSet
-from gcl.data.source import SourceDataset, SourceSet, WithSource
+from gcl.data.source_set import SourceDataset, SourceSet, WithSource
 
 FOLDER = "Market-1501-v15.09.15/bounding_box_train"
 
@@ -45,8 +45,8 @@ def cfg(tiny_cfg, market_data, root):
 
 
 def as_rank(monkeypatch, rank: int, size: int) -> None:
-    monkeypatch.setattr("gcl.data.source.comm.get_rank", lambda: rank)
-    monkeypatch.setattr("gcl.data.source.comm.get_world_size", lambda: size)
+    monkeypatch.setattr("gcl.data.source_set.comm.get_rank", lambda: rank)
+    monkeypatch.setattr("gcl.data.source_set.comm.get_world_size", lambda: size)
     monkeypatch.setattr("fastreid.data.build.comm.get_world_size", lambda: size)
 
 
@@ -139,8 +139,8 @@ def test_everybody_is_there_before_the_first_step(cfg, monkeypatch):
 def test_drawn_crops_are_changed_as_in_pre_training_and_photographs_are_not(cfg, monkeypatch):
     """What is done to a whole batch is done to the drawn ones of it alone, occlusion first."""
     items, drawn = SourceSet(cfg()).items[:4], [False, True, False, True]
-    monkeypatch.setattr("gcl.data.source.occlude", lambda crops: crops.flip(0) + 1)
-    monkeypatch.setattr("gcl.data.source.photometric", lambda crops: 3 * crops)
+    monkeypatch.setattr("gcl.data.source_set.occlude", lambda crops: crops.flip(0) + 1)
+    monkeypatch.setattr("gcl.data.source_set.photometric", lambda crops: 3 * crops)
 
     def plain(image):
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)

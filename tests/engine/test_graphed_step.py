@@ -1,0 +1,171 @@
+"""A step as a CUDA graph does what it does without: the same losses, gradients and weights."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from engine import runs
+from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
+
+from gcl import ConfigError
+from gcl.engine import GCLTrainer, trainer
+from gcl.engine.graphed_step import WARM_UP, GraphedStep
+from gcl.engine.optimizer import PhaseOptimizer
+
+R1 = ("MODEL.LOSSES.R1.EVERY", 3)
+
+
+# ---------------------------------------------------------------------- what it keeps count of
+class Graph:
+    """Stands in for a CUDA graph, whose replay computes what was recorded; here nothing."""
+
+    made: list[Graph] = []
+
+    def __init__(self) -> None:
+        self.made.append(self)
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+class Stream:
+    def __init__(self, *device: object) -> None:
+        pass
+
+    def wait_stream(self, other: Stream) -> None:
+        pass
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(Graph, "made", [])
+    for name, value in {
+        "CUDAGraph": Graph,
+        "Stream": Stream,
+        "current_stream": Stream,
+        "graph_pool_handle": lambda: None,
+        "graph": lambda graph, **options: nullcontext(),
+        "stream": lambda stream: nullcontext(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_steps_with_and_without_r1_are_recorded_apart_after_their_warm_up(tiny_cfg):
+    model = make_model(tiny_cfg(*R1), "generator")
+    step, made = GraphedStep(model, nullcontext()), []
+    for _ in range(14):  # R1 in steps 0, 3, 6, 9 and 12; WARM_UP of each kind are no replays
+        step(make_batch())
+        made.append(len(Graph.made))
+    assert WARM_UP == 3
+    # the others' first graph in step 5, R1's in step 9
+    assert made == [0] * 5 + [1] * 4 + [2] * 5
+    assert [graph.replays for graph in Graph.made] == [6, 2]
+    assert model.r1_steps == 14
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_replay_reads_the_batch_and_gives_gradients_and_rows(tiny_cfg):
+    model = make_model(tiny_cfg())
+    step = GraphedStep(model, nullcontext())
+    for _ in range(WARM_UP + 1):
+        step(make_batch())
+    (recorded,) = step._recorded.values()
+    model.pending = None
+    for parameter in model.parameters():
+        parameter.grad = None
+    batch = make_batch(7)
+    losses = step(batch)
+    assert losses is recorded.losses and not any(v.requires_grad for v in losses.values())
+    assert all(torch.equal(recorded.batch[k], v) for k, v in batch.items() if torch.is_tensor(v))
+    assert model.pending[1] is recorded.batch["indices"]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None for p in learning)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_other_sizes_and_other_phases_are_recorded_anew(tiny_cfg):
+    model = make_model(tiny_cfg(), "contrast")
+    step = GraphedStep(model, nullcontext())
+    smaller = {k: v[:2] for k, v in make_batch().items()}
+    for batch in (make_batch(), smaller):
+        for _ in range(WARM_UP + 2):
+            step(batch)
+    assert len(Graph.made) == 2
+    model.set_phase("generator")
+    step(make_batch())
+    assert step._recorded == {}
+    for _ in range(WARM_UP):
+        step(make_batch())
+    assert len(Graph.made) == 3
+
+
+def test_processes_that_share_gradients_are_refused(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(trainer.comm, "get_world_size", lambda: 2)
+    with pytest.raises(ConfigError, match="GCL.CUDA_GRAPHS is on in one of 2 processes"):
+        trainer.graphed_step(None, tiny_cfg())
+
+
+def test_float16_is_refused(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    cfg, model = tiny_cfg("SOLVER.AMP.ENABLED", True), torch.nn.Module()
+    model.device = torch.device("cuda")
+    with pytest.raises(ConfigError, match="no bfloat16: set SOLVER.AMP.ENABLED False"):
+        trainer.graphed_step(model, cfg)
+
+
+# ---------------------------------------------------------------------- on a GPU
+def train(model, phase, cfg, graphed: bool, steps: int = 10) -> list[dict[str, float]]:
+    model.set_phase("contrast")
+    optimizer = PhaseOptimizer(cfg, model, phase)
+    model.set_phase(phase)
+    step, said = GraphedStep(model, nullcontext()), []
+    for seed in range(steps):
+        batch = make_batch(seed)
+        batch["indices"] = torch.tensor([seed % 4, 4, 5, 6])
+        if graphed:
+            losses = step(batch)
+        else:
+            losses = model({k: v.cuda() if torch.is_tensor(v) else v for k, v in batch.items()})
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+        optimizer.step()
+        model.update_memory()
+        said.append({name: loss.item() for name, loss in losses.items()})
+    assert not graphed or step._recorded
+    return said
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
+@pytest.mark.parametrize(
+    ("phase", "pairs"),
+    [("contrast", ()), ("generator", R1), ("joint", R1), ("joint", (*ATTENTION, *STAYS))],
+)
+def test_ten_steps_are_those_without_graphs(tiny_cfg, phase, pairs):
+    """To within what sums in another order do: kernels that add by atomics have none."""
+    cfg = tiny_cfg("MODEL.DEVICE", "cuda", "GCL.CAMERA_NORM", True, *pairs)
+    models = [make_model(cfg, phase) for _ in range(2)]
+    plain, graphed = (train(m, phase, cfg, g) for m, g in zip(models, (False, True), strict=True))
+    for one, other in zip(plain, graphed, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert other[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+    torch.testing.assert_close(models[0].bank.features, models[1].bank.features, rtol=0, atol=1e-3)
+    for (name, one), other in zip(
+        models[0].state_dict().items(), models[1].state_dict().values(), strict=True
+    ):
+        # Adam's steps have the size of the rate however small a gradient is: 10 of 3.5e-4 at most
+        torch.testing.assert_close(other, one, rtol=1e-2, atol=2e-3, msg=lambda m, n=name: n + m)
+
+
+@pytest.mark.gpu
+def test_a_whole_run_by_graphs(toy, tmp_path):
+    run = runs.train(tmp_path, toy, MODEL__DEVICE="cuda", GCL__CUDA_GRAPHS=True,
+                     GCL__ITERS_PER_EPOCH=8)  # fmt: skip
+    assert isinstance(run, GCLTrainer) and run.graphed._recorded
+    assert run.gcl.bank.features.isfinite().all()
+    assert "model_final.pth" in runs.checkpoints(tmp_path)
