@@ -98,6 +98,7 @@ def test_a_folder_of_frames_goes_by_their_names(tmp_path, boxes):
     [
         (["0", "1", "2"], 1),  # names from 0, results from 1
         (["0", "1", "2"], 0),
+        (["1", "2", "3"], 0),
         (["100", "200", "300"], 1),  # each hundredth frame, counted by the tracker
         (["b", "c", "d"], 1),
         (["x", "9", "10"], 1),  # no number, then by number
@@ -121,7 +122,7 @@ def test_what_is_no_recording(tmp_path, boxes):
         ("nowhere", "is no video and no folder of frames"),
         ("empty", "has no frames"),
         ("bad", "none of its 1 pictures can be read"),
-        ("text.mp4", r"can not be read as a video \(.*\)"),
+        ("text.mp4", r"can not be read as a video \(.*\): give a whole one"),
     ):
         with pytest.raises(ConfigError, match=words) as error:
             open_frames(str(tmp_path / name), boxes(1))

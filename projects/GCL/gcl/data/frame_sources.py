@@ -89,7 +89,10 @@ class Video:
                 yield container, container.streams.video[0]
         except (av.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{self.path} can not be read as a video ({reason}).") from error
+            raise ConfigError(
+                f"{self.path} can not be read as a video ({reason}): give a whole one, or a folder"
+                " of its frames."
+            ) from error
 
 
 def _decoded(container, stream) -> Iterator:
@@ -106,7 +109,8 @@ class Pictures:
     """A folder of frames, or one that has them in ``img1``, as a sequence of MOTChallenge.
 
     A frame is the picture whose name ends in its number. It is the picture at its place in the
-    order of the names where most numbers of the results are no names, or the names count from 0.
+    order of the names where most numbers of the results are no names, or where the names count from
+    0, or the results do and the names do not.
 
     Args:
         path: of the folder.
@@ -134,6 +138,7 @@ class Pictures:
         named = (
             len(set(numbers)) == len(numbers)
             and numbers != list(range(len(numbers)))
+            and (boxes.first > 0 or 0 in numbers)
             and 2 * np.isin(asked, numbers).sum() >= len(asked)
         )
         if not named:
