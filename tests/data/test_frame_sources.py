@@ -60,6 +60,7 @@ def test_frames_behind_the_end_and_in_a_video_that_is_cut_off(tmp_path, boxes):
     path = write_video(tmp_path / "a.avi", PICTURES)
     why = "behind frame {}, the last that can be decoded"
     same(dict(open_frames(path, boxes(1)).pictures([7, 8])), {7: PICTURES[6], 8: why.format(7)})
+    assert open_frames(path, boxes(1)).lacks(np.array([1, 7, 8])).tolist() == [False, False, True]
     whole = Path(path).read_bytes()
     Path(path).write_bytes(whole[: len(whole) // 2])
     cut_off = open_frames(path, boxes(1))

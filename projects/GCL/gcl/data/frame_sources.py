@@ -32,7 +32,8 @@ class Video:
 
     Attributes:
         size: (height, width) of a frame, turned as the file says.
-        end: number behind its last frame, as its head says; None where that says nothing.
+        end: number behind its last frame, as its head says, which can be wrong where it is cut off;
+            None where that says nothing.
         extent: how much there is, by which another file of its name is known.
         note: how frames are told apart.
 
@@ -50,6 +51,10 @@ class Video:
             self.size = (width, height) if frame.rotation % 180 else (height, width)
             self.end = self.first + stream.frames if stream.frames else None
         self.extent = f"{os.path.getsize(path)} bytes"
+
+    def lacks(self, frames: np.ndarray) -> np.ndarray:
+        """Whether each of the ``frames`` is missing, as far as that is known beforehand."""
+        return np.zeros(len(frames), bool) if self.end is None else frames >= self.end
 
     def pictures(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image.Image | str]]:
         """(number, upright RGB picture) of each of the ``wanted`` frames, in ascending order, or
@@ -156,6 +161,10 @@ class Pictures:
             except PhotographError:
                 continue
         raise ConfigError(f"{self.path}: none of its {len(names)} pictures can be read.")
+
+    def lacks(self, frames: np.ndarray) -> np.ndarray:
+        """As :meth:`Video.lacks`."""
+        return ~np.isin(frames, list(self._names))
 
     def pictures(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image.Image | str]]:
         """As :meth:`Video.pictures`."""
