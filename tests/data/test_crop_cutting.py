@@ -153,7 +153,9 @@ def test_frames_that_are_not_there_are_told_and_left_out(gate, tmp_path):
 def test_results_of_another_recording(gate, tmp_path):
     late = [(f + 9, 1, 10, 20, 20, 40) for f in range(1, 13)]
     boxes = write_results(tmp_path / "late.txt", late)
-    with pytest.raises(ConfigError, match="9 of the 12 boxes are behind the last frame of .*, 12"):
+    with pytest.raises(
+        ConfigError, match="9 of the 12 boxes are in frames that .* does not"
+    ):
         Plan(Recording(gate.frames, boxes, "gate"), CHOICE)
     wide = [(f, 1, 10 + 40 * (f > 4), 150, 20, 40) for f in range(1, 13)]
     boxes = write_results(tmp_path / "wide.txt", wide)
@@ -161,7 +163,9 @@ def test_results_of_another_recording(gate, tmp_path):
         Plan(Recording(gate.frames, boxes, "gate"), CHOICE)
     few = [(f + 5, 1, 10, 20, 20, 40) for f in range(1, 13)]
     plan = Plan(Recording(gate.frames, write_results(tmp_path / "a.txt", few), "gate"), CHOICE)
-    assert plan.beyond == 5 and "5 boxes behind the last frame, which is 12" in plan.summary()
+    assert plan.lacking == 5 and "\n  5 boxes in frames that are not there" in plan.summary()
+    os.remove(Path(gate.frames) / "000007.png")
+    assert Plan(plan.recording, CHOICE).lacking == 6
 
 
 def test_what_was_understood(gate):

@@ -60,6 +60,7 @@ def test_frames_behind_the_end_and_in_a_video_that_is_cut_off(tmp_path, boxes):
     path = write_video(tmp_path / "a.avi", PICTURES)
     why = "behind frame {}, the last that can be decoded"
     same(dict(open_frames(path, boxes(1)).pictures([7, 8])), {7: PICTURES[6], 8: why.format(7)})
+    assert open_frames(path, boxes(1)).lacks(np.array([1, 7, 8])).tolist() == [False, False, True]
     whole = Path(path).read_bytes()
     Path(path).write_bytes(whole[: len(whole) // 2])
     cut_off = open_frames(path, boxes(1))
@@ -98,6 +99,7 @@ def test_a_folder_of_frames_goes_by_their_names(tmp_path, boxes):
     [
         (["0", "1", "2"], 1),  # names from 0, results from 1
         (["0", "1", "2"], 0),
+        (["1", "2", "3"], 0),
         (["100", "200", "300"], 1),  # each hundredth frame, counted by the tracker
         (["b", "c", "d"], 1),
         (["x", "9", "10"], 1),  # no number, then by number
@@ -121,7 +123,7 @@ def test_what_is_no_recording(tmp_path, boxes):
         ("nowhere", "is no video and no folder of frames"),
         ("empty", "has no frames"),
         ("bad", "none of its 1 pictures can be read"),
-        ("text.mp4", r"can not be read as a video \(.*\)"),
+        ("text.mp4", r"can not be read as a video \(.*\): give a whole one"),
     ):
         with pytest.raises(ConfigError, match=words) as error:
             open_frames(str(tmp_path / name), boxes(1))

@@ -181,7 +181,7 @@ class Loader:
 def test_batches_of_both_come_together():
     target, source = Loader({"images": 1}, {"images": 2}), Loader({"images": 3}, {"images": 4})
     both = WithSource(target, source)
-    expected = [{"images": 1, "source": {"images": 3}}, {"images": 2, "source": {"images": 4}}]
+    expected = [{"images": 1, "source_images": 3}, {"images": 2, "source_images": 4}]
     assert list(both) == expected
     assert both.dataset is target.dataset
     both.shutdown()

@@ -60,7 +60,7 @@ def test_times_of_a_recording_tell_its_tracks_apart():
     apart = pairs_at_once(crops, given(crops))
     assert 10 < len(apart) < 300
     assert pairs_at_once(crops, found.times) == apart and found.doubts == ()
-    assert found.note() == "times tell tracks apart in all of 1 recordings"
+    assert found.note() == "times tell tracks apart in 1 recording"
 
 
 @pytest.mark.parametrize("kept", ["all", "from the fifth on", "four by chance"])
@@ -79,7 +79,7 @@ def test_crops_that_are_numbered_within_each_track_tell_nothing_apart(kept):
     (doubt,) = found.doubts
     assert doubt[:3] == ("gate", "", 50) and 25 < doubt.at_once <= 50
     assert found.note() == (
-        "times tell no tracks apart in 1 of 1 recordings, the first gate:"
+        "times tell no tracks apart in 1 of 1 recording, the first gate:"
         f" {doubt.at_once} of its 50 tracks are seen at one moment, as if each counted from its own"
         " beginning"
     )

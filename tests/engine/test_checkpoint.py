@@ -373,3 +373,14 @@ def test_two_ranks_have_one_memory_of_the_source(toy, source_options, tmp_path):
         assert not runs.differences(a, b)
     for a, b in zip(first["epochs"], second["epochs"], strict=True):
         assert not runs.differences(a["weights"], b["weights"])
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_bank_is_as_large_in_its_checkpoint_and_goes_on_in_any_precision(half):
+    bank = MemoryBank(8, 0.2, 5, half=half)
+    bank.fill(torch.randn(5, 8))
+    saved = BankState(bank).state_dict()
+    assert saved["features"].element_size() == (2 if half else 4)
+    other = MemoryBank(8, 0.2, 5, half=not half)
+    BankState(other).load_state_dict(saved)
+    torch.testing.assert_close(other.features.float(), bank.features.float(), rtol=1e-3, atol=1e-7)

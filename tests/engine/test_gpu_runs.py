@@ -6,7 +6,7 @@ import pytest
 import torch
 from engine import runs
 from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
-from modeling.test_step import CASES, DRAWN, SMALL_BANK
+from modeling.test_step import CASES, DRAWN, SMALL_BANK, model_and_batch
 
 from gcl.engine import GCLTrainer
 from gcl.engine.late_losses import LateLosses
@@ -62,46 +62,42 @@ def test_a_killed_run_goes_on(toy, tmp_path):
     assert finished.gcl.bank.features.isfinite().all()
 
 
-def steps_of(cfg, phase, batch):
-    """A model, and what a trainer does with it in a step, on the model's device."""
-    model = make_model(cfg, phase)
-    model.set_phase("contrast")
-    optimizer = PhaseOptimizer(cfg, model, phase)
-    model.set_phase(phase)
-    batch = {k: v.to(model.device) if torch.is_tensor(v) else v for k, v in batch.items()}
-    write = LateLosses(lambda losses, seconds: None)
-
-    def step():
-        losses = model(dict(batch))
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        write(losses, 0.0)
-        optimizer.step()
-        model.update_memory()
-        return losses
-
-    return model, step
+def on_gpu(batch: dict) -> dict:
+    """As the loaders bring it."""
+    kinds = {True: torch.Tensor.cuda, False: lambda value: value}
+    return {
+        name: on_gpu(value) if isinstance(value, dict) else kinds[torch.is_tensor(value)](value)
+        for name, value in batch.items()
+    }
 
 
 @pytest.mark.parametrize("negatives", [SMALL_BANK, DRAWN], ids=["all", "drawn"])
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_host_waits_for_nothing_in_a_step(tiny_cfg, case, half, negatives):
-    phase, pairs = CASES[case]
-    norms = ("GCL.CAMERA_NORM", True, "GCL.GENERATOR.CODE_NORM", True)
-    cfg = tiny_cfg("MODEL.DEVICE", "cuda", *norms, *negatives, *pairs)
-    size = tuple(cfg.GCL.GENERATOR.SIZE) if cfg.GCL.GENERATOR.SIZE[0] else (64, 32)
-    if size == (32, 32):
-        cfg.GCL.DISCRIMINATOR.NUM_SCALES = 2
-    _, step = steps_of(cfg, phase, make_batch(view_size=size))
-    with torch.autocast("cuda", torch.bfloat16, enabled=half):
-        step()  # moments of the optimizers are made in the first
-        torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            step()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    cfg, model, batch = model_and_batch(tiny_cfg, case, "MODEL.DEVICE", "cuda", *negatives)
+    phase = model.phase
+    model.set_phase("contrast")  # with all of E_id trainable, as when a run begins
+    optimizer = PhaseOptimizer(cfg, model, phase)
+    model.set_phase(phase)
+    batch, write = on_gpu(batch), LateLosses(lambda losses, seconds: None)
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            losses = model(dict(batch))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        write(losses, 0.0)
+        optimizer.step()
+        model.update_memory()
+
+    step()  # moments of the optimizers are made in the first
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.usefixtures("exact_gpu")

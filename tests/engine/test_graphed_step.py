@@ -8,6 +8,7 @@ import pytest
 import torch
 from engine import runs
 from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
+from modeling.test_step import model_and_batch
 
 from gcl import ConfigError
 from gcl.engine import GCLTrainer, trainer
@@ -74,16 +75,33 @@ def test_a_replay_reads_the_batch_and_gives_gradients_and_rows(tiny_cfg):
     for _ in range(WARM_UP + 1):
         step(make_batch())
     (recorded,) = step._recorded.values()
-    model.pending = None
+    model.pending = ()
     for parameter in model.parameters():
         parameter.grad = None
     batch = make_batch(7)
     losses = step(batch)
     assert losses is recorded.losses and not any(v.requires_grad for v in losses.values())
     assert all(torch.equal(recorded.batch[k], v) for k, v in batch.items() if torch.is_tensor(v))
-    assert model.pending[1] is recorded.batch["indices"]
+    ((memory, _, rows),) = model.pending
+    assert memory is model.bank and rows is recorded.batch["indices"]
     learning = [p for p in model.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in learning)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_the_source_is_read_and_remembered_too(tiny_cfg):
+    _, model, batch = model_and_batch(tiny_cfg, "joint, with a source")
+    step = GraphedStep(model, nullcontext())
+    for _ in range(WARM_UP + 2):
+        losses = step(batch)
+    (recorded,) = step._recorded.values()
+    assert "loss_source" in losses
+    assert torch.equal(recorded.batch["source"]["images"], batch["source"]["images"])
+    assert recorded.batch["source"]["images"] is not batch["source"]["images"]
+    model.pending = model.source.pending = None
+    step(batch)
+    assert model.source.pending[1] is recorded.batch["source"]["targets"]
+    assert model.pending[1] is recorded.batch["indices"]
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -44,6 +44,11 @@ def own_view(f: Tensor, f_new: Tensor) -> Tensor:
     return losses.own_view_loss(f_new, rows, indices, labels, temperature=0.04).sum()
 
 
+def centroid(f: Tensor, f_new: Tensor) -> Tensor:
+    rows, _, targets = (x.to(f.device) for x in bank())
+    return losses.centroid_loss(f, rows, targets, 0.04)
+
+
 def penalty(f: Tensor, f_new: Tensor) -> Tensor:
     weight = draw(64, 5, seed=3).to(f.device).requires_grad_()
     return losses.r1_penalty(lambda x: [(x @ weight).square()], f) + 0 * f.sum()
@@ -57,6 +62,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "feature_consistency_loss": lambda f, g: losses.feature_consistency_loss(f, g, 2 * g),
     "discriminator_loss": lambda f, g: losses.discriminator_loss([f], [g], "log"),
     "generator_loss": lambda f, g: losses.generator_loss([f, g]),
+    "centroid_loss": centroid,
     "perceptual_distance": lambda f, g: losses.perceptual_distance(
         [f[..., None, None]], [g[..., None, None]]
     ).sum(),

@@ -384,9 +384,9 @@ class Largest(TorchDispatchMode):
 
 def test_nothing_grows_with_images_times_rows():
     """B = 64, N = 40,000, D = 8: what is made holds at most the bank's rows that are looked at,
-    (B, M), or one number a row."""
+    (B, M), or one number a row. Nor is a bank in half precision turned into float32."""
     labels = torch.arange(40_000) % 4000
-    bank = F.normalize(torch.randn(40_000, 8), dim=1)
+    bank = F.normalize(torch.randn(40_000, 8), dim=1).half()
     f, f_new = (torch.randn(64, 8, requires_grad=True) for _ in range(2))
     indices = torch.arange(64)
     options = {"temperature": T, "num_negatives": 200}
@@ -497,6 +497,21 @@ def test_half_precision_embeddings_are_computed_in_float32(dtype, device):
         assert x.grad.dtype == dtype
         assert x.grad.isfinite().all()
         assert x.grad.any()
+
+
+@pytest.mark.parametrize("k", [4, 2])
+def test_a_bank_in_half_precision_is_the_rows_that_it_holds(k, device):
+    f, f_new, bank, indices, labels = inputs([0, 1, 2, 0, -1], [0, 1, 2], device=device)
+    values = []
+    for rows in (bank.half(), bank.half().float()):
+        options = {"temperature": T, "num_negatives": k}
+        g = torch.Generator(device).manual_seed(0)
+        terms = view_invariant_loss(f, f_new, rows, indices, labels, generator=g, **options)
+        single = contrast_loss(f, rows, indices, labels, generator=g, **options)
+        own = own_view_loss(f_new, rows, indices, labels, temperature=T)
+        values.append(torch.stack([*terms, single, *own]))
+    assert values[0].dtype == torch.float32
+    assert torch.equal(*values)
 
 
 def test_draws_come_from_the_generator_and_from_nothing_else(device):

@@ -139,3 +139,43 @@ def test_processes_have_one_bank_and_it_is_that_of_one_process(world, tmp_path):
         runs.finish(process, folder)
     alone = bank_ranks.updated().features
     assert all(torch.equal(runs.load(folder / "bank.pth"), alone) for folder in folders)
+
+
+# ---- rows in half precision
+def test_half_rows_follow_the_loop_to_their_precision(device):
+    """11 bits: a number of a unit vector is 5e-4 of its size off at most, and a step adds as much;
+    of ten steps that weigh 0.8, 0.8^2, ..., no more than 5 count."""
+    banks = [MemoryBank(8, 0.8, 6, half=half).to(device) for half in (False, True)]
+    for bank in banks:
+        bank.fill(torch.randn(6, 8, generator=torch.Generator().manual_seed(0)).to(device))
+    g = torch.Generator().manual_seed(1)
+    for _ in range(10):
+        features, indices = torch.randn(4, 8, generator=g), torch.randint(6, (4,), generator=g)
+        for bank in banks:
+            bank.update(features.to(device), indices)
+    assert banks[1].features.dtype == torch.float16
+    torch.testing.assert_close(banks[1].features.float(), banks[0].features, rtol=0, atol=5e-3)
+    assert not torch.equal(banks[1].features.float(), banks[0].features)
+
+
+def test_half_rows_that_nothing_is_written_into_keep_their_bits():
+    bank = MemoryBank(3, 0.2, 4, half=True)
+    bank.fill(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
+    before = bank.features.clone()
+    bank.update(torch.tensor([[float("nan")] * 3, [1.0, 0, 0]]), torch.tensor([1, 2]))
+    assert torch.equal(bank.features[[0, 1, 3]], before[[0, 1, 3]])
+    assert not torch.equal(bank.features[2], before[2])
+    bank.fill(torch.full((4, 3), float("inf")))
+    assert torch.equal(bank.features[[0, 1, 3]], before[[0, 1, 3]])
+    bank.allocate(7)
+    assert bank.features.dtype == torch.float16
+
+
+def test_filling_in_parts_is_filling(monkeypatch):
+    features = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    features[5, 1] = float("nan")
+    banks = [filled(7, 3, 0.2, "cpu", seed=2) for _ in range(2)]
+    banks[0].fill(features)
+    monkeypatch.setattr("gcl.modeling.memory.PART", 3)
+    banks[1].fill(features)
+    assert torch.equal(banks[0].features, banks[1].features)

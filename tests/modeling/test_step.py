@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fastreid.config import CfgNode
 from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from gcl.modeling import GCL
 
 READS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """Of operations that hand a number to the host (item), or whose result's size is one (nonzero)."""
@@ -64,21 +67,31 @@ CASES = {
     "joint by attention": ("joint", (*ATTENTION, *EVERYTHING, "GCL.GENERATOR.SIZE", [32, 32])),
     "joint, apart": ("joint", ("GCL.JOINT.LEARNS", "apart", *EVERYTHING)),
     "joint, the encoder alone": ("joint", (*ATTENTION, *STAYS, *EVERYTHING)),
+    "joint, with a source": ("joint", (*EVERYTHING, "GCL.SOURCE.NAMES", ("Market1501",))),
+    "negatives of the own camera": ("contrast", ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", "own")),
 }
+
+
+def model_and_batch(tiny_cfg, case: str, *pairs: object) -> tuple[CfgNode, GCL, dict]:
+    """A configuration, its model in the phase of the case, and a batch with an outlier in it."""
+    phase, own = CASES[case]
+    norms = ("GCL.CAMERA_NORM", True, "GCL.GENERATOR.CODE_NORM", True)
+    cfg = tiny_cfg(*norms, *pairs, *own)
+    size = tuple(cfg.GCL.GENERATOR.SIZE) if cfg.GCL.GENERATOR.SIZE[0] else (64, 32)
+    if size == (32, 32):
+        cfg.GCL.DISCRIMINATOR.NUM_SCALES = 2
+    model, batch = make_model(cfg, phase), make_batch(view_size=size)
+    model.bank.labels[0] = -1
+    if model.source is not None:
+        model.source.centroids = torch.eye(3, 16, device=model.device)
+        batch["source"] = make_batch(9) | {"targets": torch.tensor([0, 2, 2, 0])}
+    return cfg, model, batch
 
 
 @pytest.mark.parametrize("negatives", [SMALL_BANK, DRAWN], ids=["all", "drawn"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_asks_nothing(tiny_cfg, case, negatives):
-    phase, pairs = CASES[case]
-    norms = ("GCL.CAMERA_NORM", True, "GCL.GENERATOR.CODE_NORM", True)
-    cfg = tiny_cfg(*norms, *negatives, *pairs)
-    size = tuple(cfg.GCL.GENERATOR.SIZE) if cfg.GCL.GENERATOR.SIZE[0] else (64, 32)
-    if size == (32, 32):
-        cfg.GCL.DISCRIMINATOR.NUM_SCALES = 2
-    model = make_model(cfg, phase)
-    model.bank.labels[0] = -1  # an image of the batch is an outlier
-    batch = make_batch(view_size=size)
+    _, model, batch = model_and_batch(tiny_cfg, case, *negatives)
     with AskingNothing():
         losses = model(batch)
         sum(losses.values()).backward()

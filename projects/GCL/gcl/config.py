@@ -173,6 +173,8 @@ def add_gcl_config(cfg: CN) -> None:
     # ---- memory bank M
     cfg.GCL.MEMORY = CN()
     cfg.GCL.MEMORY.ALPHA = 0.2  # alpha: weight of the OLD row in the update
+    # Keep its rows in float16, in the checkpoint too: a million of 2048 are 4 GB then, not 8
+    cfg.GCL.MEMORY.HALF = False
 
     # ---- pseudo labels y: k-reciprocal Jaccard distance + DBSCAN before each epoch with contrast
     cfg.GCL.LABELS = CN()

@@ -53,6 +53,7 @@ class Plan:
         reasons: (M,), see :func:`~.box_choice.reasons`.
         rows: the boxes that are to be cut.
         crops: of each of them.
+        lacking: boxes in frames that are not there, as far as that is known beforehand.
 
     Raises:
         ConfigError: a file can not be used, or most boxes are of other pictures.
@@ -65,11 +66,11 @@ class Plan:
         self.reasons = reasons(self.boxes, self.source.size, choice)
         self.rows = np.flatnonzero(self.reasons == TAKEN).tolist()
         self.crops = [self._crop(row) for row in self.rows]
-        end, height, width = self.source.end, *self.source.size
-        self.beyond = 0 if end is None else int((self.boxes.frame >= end).sum())
+        height, width = self.source.size
+        self.lacking = int(self.source.lacks(self.boxes.frame).sum())
         outside = int((self.reasons == "outside the picture").sum())
         for count, where in (
-            (self.beyond, f"behind the last frame of {recording.frames}, {(end or 0) - 1}"),
+            (self.lacking, f"in frames that {recording.frames} does not have"),
             (outside, f"outside the pictures of {recording.frames}, {width} x {height}"),
         ):
             if 2 * count > len(self.boxes):
@@ -105,8 +106,8 @@ class Plan:
         ]
         for reason, count in Counter(self.reasons[self.reasons != TAKEN].tolist()).most_common():
             lines.append(f"  left out: {_boxes(count)}, {reason}")
-        if self.beyond:
-            lines.append(f"  {_boxes(self.beyond)} behind the last frame, which is {end - 1}")
+        if self.lacking:
+            lines.append(f"  {_boxes(self.lacking)} in frames that are not there")
         return "\n".join(lines)
 
 

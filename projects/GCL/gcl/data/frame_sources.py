@@ -32,7 +32,8 @@ class Video:
 
     Attributes:
         size: (height, width) of a frame, turned as the file says.
-        end: number behind its last frame, as its head says; None where that says nothing.
+        end: number behind its last frame, as its head says, which can be wrong where it is cut off;
+            None where that says nothing.
         extent: how much there is, by which another file of its name is known.
         note: how frames are told apart.
 
@@ -50,6 +51,10 @@ class Video:
             self.size = (width, height) if frame.rotation % 180 else (height, width)
             self.end = self.first + stream.frames if stream.frames else None
         self.extent = f"{os.path.getsize(path)} bytes"
+
+    def lacks(self, frames: np.ndarray) -> np.ndarray:
+        """Whether each of the ``frames`` is missing, as far as that is known beforehand."""
+        return np.zeros(len(frames), bool) if self.end is None else frames >= self.end
 
     def pictures(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image.Image | str]]:
         """(number, upright RGB picture) of each of the ``wanted`` frames, in ascending order, or
@@ -89,7 +94,10 @@ class Video:
                 yield container, container.streams.video[0]
         except (av.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{self.path} can not be read as a video ({reason}).") from error
+            raise ConfigError(
+                f"{self.path} can not be read as a video ({reason}): give a whole one, or a folder"
+                " of its frames."
+            ) from error
 
 
 def _decoded(container, stream) -> Iterator:
@@ -106,7 +114,8 @@ class Pictures:
     """A folder of frames, or one that has them in ``img1``, as a sequence of MOTChallenge.
 
     A frame is the picture whose name ends in its number. It is the picture at its place in the
-    order of the names where most numbers of the results are no names, or the names count from 0.
+    order of the names where most numbers of the results are no names, or where the names count from
+    0, or the results do and the names do not.
 
     Args:
         path: of the folder.
@@ -134,6 +143,7 @@ class Pictures:
         named = (
             len(set(numbers)) == len(numbers)
             and numbers != list(range(len(numbers)))
+            and (boxes.first > 0 or 0 in numbers)
             and 2 * np.isin(asked, numbers).sum() >= len(asked)
         )
         if not named:
@@ -151,6 +161,10 @@ class Pictures:
             except PhotographError:
                 continue
         raise ConfigError(f"{self.path}: none of its {len(names)} pictures can be read.")
+
+    def lacks(self, frames: np.ndarray) -> np.ndarray:
+        """As :meth:`Video.lacks`."""
+        return ~np.isin(frames, list(self._names))
 
     def pictures(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image.Image | str]]:
         """As :meth:`Video.pictures`."""

@@ -176,7 +176,7 @@ class SourceDataset(Dataset):
 
 
 class WithSource:
-    """A target's loader whose batches bring one of the source, under the key ``source``.
+    """A target's loader whose batches bring one of the source, under keys as ``source_images``.
 
     Args:
         target, source: loaders; the source's has as many batches.
@@ -192,7 +192,7 @@ class WithSource:
 
     def __iter__(self) -> Iterator[dict]:
         for batch, source in zip(self.target, self.source, strict=True):
-            yield {**batch, "source": source}
+            yield batch | {f"source_{key}": value for key, value in source.items()}
 
     def shutdown(self) -> None:
         """Stop the workers of both."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .crop_list import Crop
+from .crop_list import Crop, count_of
 
 
 class Doubt(NamedTuple):
@@ -45,13 +45,14 @@ class TrackClocks(NamedTuple):
         """A sentence on what times tell; "": there is nothing that they could."""
         if not self.recordings:
             return ""
+        of_all = count_of(self.recordings, "recording")
         if not self.doubts:
-            return f"times tell tracks apart in all of {self.recordings} recordings"
+            return f"times tell tracks apart in {of_all}"
         camera, recording, tracks, at_once = self.doubts[0]
         where = f"{recording}/" if recording else ""
         return (
-            f"times tell no tracks apart in {len(self.doubts)} of {self.recordings} recordings, the"
-            f" first {where}{camera or 'of no known camera'}: {at_once} of its {tracks} tracks are"
+            f"times tell no tracks apart in {len(self.doubts)} of {of_all}, the first"
+            f" {where}{camera or 'of no known camera'}: {at_once} of its {tracks} tracks are"
             " seen at one moment, as if each counted from its own beginning"
         )
 

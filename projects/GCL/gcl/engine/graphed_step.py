@@ -20,7 +20,7 @@ class _Recorded(NamedTuple):
     batch: dict[str, Tensor]  # what it reads
     losses: dict[str, Tensor]  # what it writes, and:
     gradients: list[tuple[torch.nn.Parameter, Tensor | None]]
-    pending: tuple[Tensor, Tensor] | None
+    pending: tuple
     r1_steps: int  # that one such iteration counts
 
 

@@ -12,10 +12,15 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from fastreid.data.build import fast_batch_collator
 from fastreid.evaluation.evaluator import inference_context
+from torch import Tensor
 
 from gcl.losses import own_view_loss
+
+IMAGES = 16
+"""That are compared with all rows of the bank at once: a million rows fill 64 MB then."""
 
 
 class Readiness(NamedTuple):
@@ -60,13 +65,21 @@ def measure_readiness(
             norm = copy.deepcopy(model.heads.camera_norm)
             norm.fit(pooled, camids)
         f_new = model.heads.neck(pooled, camids, norm)
-    losses = own_view_loss(f_new, bank.features, rows, bank.labels, temperature=temperature)
-    nearest = (torch.nn.functional.normalize(f_new, dim=1) @ bank.features.T).argmax(1)
+    features = bank.features.float()
+    losses, nearest, own_class = map(
+        torch.cat,
+        zip(
+            *(
+                _compared(f, features, r, bank.labels, temperature)
+                for f, r in zip(f_new.split(IMAGES), rows.split(IMAGES), strict=True)
+            ),
+            strict=True,
+        ),
+    )
     own_hits = nearest == rows
     same_class = (bank.labels[nearest] == bank.labels[rows]) & (bank.labels[rows] >= 0)
     loss = losses.mean().item()
     labels = bank.labels[rows]
-    own_class = (labels[:, None] == bank.labels).sum(1)
     negatives = len(bank.labels) - torch.where(labels >= 0, own_class, 1)
     chance = negatives.float().log1p().mean().item()
     # features that are not numbers (E_id has blown up) recognise nobody
@@ -78,3 +91,13 @@ def measure_readiness(
         own_hits.float().mean().item(),
         (own_hits | same_class).float().mean().item(),
     )
+
+
+def _compared(
+    f_new: Tensor, features: Tensor, rows: Tensor, labels: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of views (B, D) of the images in these rows of the bank: L_vi, the nearest row, and how many
+    rows have the image's label, each (B,)."""
+    losses = own_view_loss(f_new, features, rows, labels, temperature=temperature)
+    nearest = (F.normalize(f_new, dim=1) @ features.T).argmax(1)
+    return losses, nearest, (labels[rows][:, None] == labels).sum(1)

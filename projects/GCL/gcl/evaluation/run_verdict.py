@@ -1,7 +1,7 @@
 """Whether a run on own crops is any good, in plain words, without any label.
 
-Rules of thumb: where the bounds are from, and which figures follow the mAP that nobody knows here,
-is in docs/own_crops.md.
+The bounds are rules of thumb, from runs on photographs of which the mAP was known; how well each
+figure follows it is in docs/own_crops.md.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def read_calibration(folder: str) -> Calibration:
             values = json.load(file)
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} is not there, without which a cosine is no probability: a training writes it"
-            " at its end."
+            f"{path} is not there, without which a cosine is no probability: tools/report.py makes"
+            " it of a finished run, if tracks or clusters tell people apart."
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} can not be read ({error}): write it anew.") from error

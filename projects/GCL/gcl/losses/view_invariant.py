@@ -38,7 +38,7 @@ def contrast_loss(
 
     Args:
         f: (B, D) embeddings, normalised here.
-        bank: (N, D) L2-normalised memory rows, constants.
+        bank: (N, D) L2-normalised memory rows, constants; of any precision.
         indices: (B,) bank row of each image.
         labels: (N,) pseudo label of each bank row, -1 = outlier (not trained on, yet a negative).
         temperature: t.
@@ -51,7 +51,7 @@ def contrast_loss(
     Returns:
         scalar, mean over the labelled images of the batch; 0 with a graph when there are none.
     """
-    f, y, bank = _unit(f), labels[indices], bank.float()
+    f, y = _unit(f), labels[indices]
     (positive,) = _draw_positives(y, labels, 1, num_negatives, generator)
     n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
     log_sum = _log_sum(f, bank, *n_k, temperature)
@@ -87,7 +87,7 @@ def view_invariant_loss(
     Args:
         f: (B, D) embeddings of the original views, normalised here.
         f_new: (B, D) embeddings of the generated views, normalised here.
-        bank: (N, D) L2-normalised memory rows, constants.
+        bank: (N, D) L2-normalised memory rows, constants; of any precision.
         indices: (B,) bank row of each image.
         labels: (N,) pseudo label of each bank row, -1 = outlier (not trained on, yet a negative).
         temperature: t.
@@ -106,7 +106,7 @@ def view_invariant_loss(
     """
     if negatives not in ("new", "own"):
         raise ValueError(f"negatives must be 'new' or 'own', not {negatives!r}")
-    f, f_new, y, bank = _unit(f), _unit(f_new), labels[indices], bank.float()
+    f, f_new, y = _unit(f), _unit(f_new), labels[indices]
     n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
     log_sum_new = _log_sum(f_new, bank, *n_k, temperature)
     log_sum_ori = log_sum_new if negatives == "new" else _log_sum(f, bank, *n_k, temperature)
@@ -126,8 +126,7 @@ def own_view_loss(
     An outlier is a class of its own here. Teaches the generator identity while E_id is frozen, and
     measures how much identity generated views carry: log(1 + negatives) is chance.
     """
-    f_new, bank = _unit(f_new), bank.float()
-    y = labels[indices]
+    f_new, y = _unit(f_new), labels[indices]
     rows = torch.arange(len(labels), device=labels.device)
     others = torch.where((y == -1)[:, None], rows != indices[:, None], labels != y[:, None])
     log_sum = _log_sum(f_new, bank, ALL, others, temperature)
@@ -147,14 +146,14 @@ def _mean_of_labelled(losses: Tensor, y: Tensor) -> Tensor:
 
 def _nce(f: Tensor, positive: Tensor, log_sum: Tensor, t: float) -> Tensor:
     """-log(e^p / (e^p + e^log_sum)) = softplus(log_sum - p), (B,)."""
-    return F.softplus(log_sum - (f * positive).sum(1) / t)
+    return F.softplus(log_sum - (f * positive.float()).sum(1) / t)
 
 
 def _log_sum(f: Tensor, bank: Tensor, rows: Tensor | slice, mask: Tensor, t: float) -> Tensor:
     """log sum_k exp(<f, n_k> / t) over those of ``rows`` (M,) that ``mask`` (B, M) marks; -inf if
     none."""
     with full_precision(f):
-        return (f @ bank[rows].T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
+        return (f @ bank[rows].float().T / t).masked_fill(~mask, float("-inf")).logsumexp(1)
 
 
 def _draw_positives(

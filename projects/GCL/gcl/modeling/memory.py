@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from fastreid.utils import comm
 from torch import Tensor, nn
 
+PART = 65_536
+"""Rows that are filled at once."""
+
 
 class MemoryBank(nn.Module):
     """One L2-normalised feature a training image, and its pseudo label: the one place that holds
@@ -24,17 +27,21 @@ class MemoryBank(nn.Module):
         dim: D.
         alpha: weight of the OLD row in an update.
         num_images: N; the trainer, which knows the training set, calls :meth:`allocate`.
+        half: rows are float16 (of unit vectors, to 5e-4 of a number), what is computed is not.
 
     Attributes:
-        features: (N, D) float32; zeros until :meth:`fill`.
+        features: (N, D) float32 or float16; zeros until :meth:`fill`.
         labels: (N,) int64 pseudo labels, -1 = outlier or not clustered yet.
         cameras: (N,) int64 cameras of the images.
     """
 
-    def __init__(self, dim: int, alpha: float, num_images: int = 0) -> None:
+    def __init__(
+        self, dim: int, alpha: float, num_images: int = 0, *, half: bool = False
+    ) -> None:
         super().__init__()
         self.alpha = alpha
-        self.register_buffer("features", torch.zeros(num_images, dim), persistent=False)
+        features = torch.zeros(num_images, dim, dtype=torch.float16 if half else torch.float32)
+        self.register_buffer("features", features, persistent=False)
         self.register_buffer("labels", torch.full((num_images,), -1), persistent=False)
         cameras = torch.zeros(num_images, dtype=torch.long)
         self.register_buffer("cameras", cameras, persistent=False)
@@ -53,9 +60,11 @@ class MemoryBank(nn.Module):
     def fill(self, features: Tensor) -> None:
         """Replace all rows by features (N, D), normalised here; a row whose feature is not finite
         stays as it was."""
-        features = F.normalize(features.float(), dim=1)
-        finite = features.isfinite().all(1, keepdim=True)
-        self.features.copy_(torch.where(finite, features, self.features))
+        # in parts: a million rows are there once already, and in what they are filled with
+        for rows, new in zip(self.features.split(PART), features.split(PART), strict=True):
+            new = F.normalize(new.float(), dim=1)
+            finite = new.isfinite().all(1, keepdim=True)
+            rows.copy_(torch.where(finite, new, rows.float()))
 
     @torch.no_grad()
     def update(self, features: Tensor, indices: Tensor) -> None:
@@ -75,10 +84,10 @@ class MemoryBank(nn.Module):
         writes = (indices[:, None] == indices) & features.isfinite().all(1)
         order = torch.arange(len(indices), device=indices.device)
         last = torch.where(writes, order, -1).amax(1)
-        old = self.features[indices]
+        old = self.features[indices].float()
         mixed = self.alpha * old + (1 - self.alpha) * features[last.clamp(min=0)]
         new = torch.where((last >= 0)[:, None], F.normalize(mixed, dim=1), old)
-        self.features.index_copy_(0, indices, new)
+        self.features.index_copy_(0, indices, new.to(self.features.dtype))
 
 
 def gather(tensor: Tensor) -> Tensor:

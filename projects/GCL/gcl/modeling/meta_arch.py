@@ -65,7 +65,8 @@ class GCL(nn.Module):
         phase: set by :meth:`set_phase`.
         learns: GCL.JOINT.LEARNS.
         bank: features and pseudo labels of the training images.
-        pending: embeddings (B, D) and rows (B,) of the last iteration, for :meth:`update_memory`.
+        pending: of the last iteration, for :meth:`update_memory`: memory, embeddings (B, D) for it
+            and their rows (B,).
         r1_steps: iterations of the epoch that asked for R1.
         source: what labelled crops of another data set teach; None without GCL.SOURCE.NAMES.
     """
@@ -108,7 +109,7 @@ class GCL(nn.Module):
         self.to(memory_format=torch.channels_last)
         self.phase = "contrast"
         self.r1_steps = 0
-        self.pending: tuple[Tensor, Tensor] | None = None
+        self.pending: tuple[tuple[MemoryBank | SourceTerm, Tensor, Tensor], ...] = ()
         # some parameters never train (the bias of the BN neck, frozen layers): remember the rest
         self._encoder = _learning(backbone, heads)
         self._drawing = _learning(generator, discriminator)
@@ -140,7 +141,9 @@ class GCL(nn.Module):
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
-            "bank": MemoryBank(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA),
+            "bank": MemoryBank(
+                heads.embedding_dim, cfg.GCL.MEMORY.ALPHA, half=cfg.GCL.MEMORY.HALF
+            ),
             "source": source,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -209,7 +212,7 @@ class GCL(nn.Module):
             losses = self._encoder_iteration(batch, x)
         else:
             losses = self._joint_iteration(batch, x)
-        return losses | self._source_loss(batch["source"]) if "source" in batch else losses
+        return losses | self._source_loss(batch) if "source_images" in batch else losses
 
     def _contrast_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Phase 1: L_vi'' with its own negatives."""
@@ -247,12 +250,14 @@ class GCL(nn.Module):
             view = self.draw(x, self.part_code(x, track=True), s_ori, s_new)
         return self._view_contrast(batch, x, view)
 
-    def _source_loss(self, source: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _source_loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Beside phases 1 and 3: labelled crops of another data set teach E_id."""
-        x = self.preprocess_image(source)
+        x = self.preprocess_image(batch, "source_images")
         feature_map = self._feature_map(x, tracks=False)
-        loss = self.source(self.heads, feature_map, source["targets"], source["camids"])
-        return {"loss_source": loss}
+        f = self.source.embed(self.heads, feature_map, self.here(batch["source_camids"]))
+        targets = self.here(batch["source_targets"])
+        self.pending += ((self.source, f.detach(), targets),)
+        return {"loss_source": self.source(f, targets)}
 
     # ------------------------------------------------------------------ E_id
     def preprocess_image(self, batch: dict[str, Tensor], key: str = "images") -> Tensor:
@@ -298,7 +303,7 @@ class GCL(nn.Module):
         bank's update after the step."""
         f = self.heads(feature_map, camids=batch["camids"])
         indices = self.here(batch["indices"])
-        self.pending = (f.detach(), indices)
+        self.pending = ((self.bank, f.detach(), indices),)
         return f, indices
 
     def _negative_cameras(self) -> Tensor | None:
@@ -308,11 +313,9 @@ class GCL(nn.Module):
     def update_memory(self) -> None:
         """Write the last iteration's original views into the bank, and those of its source into
         theirs; call it after the optimizer's step."""
-        if self.pending is not None:
-            self.bank.update(*self.pending)
-            self.pending = None
-        if self.source is not None:
-            self.source.update()
+        for memory, f, rows in self.pending:
+            memory.update(f, rows)
+        self.pending = ()
 
     # ------------------------------------------------------------------ E_str and G
     def draw(self, x: Tensor, code: Tensor | None, s_ori: Tensor, s: Tensor) -> Tensor:

@@ -54,24 +54,23 @@ class SourceTerm(nn.Module):
         self.alpha, self.temperature, self.scale = alpha, temperature, scale
         self.register_buffer("centroids", torch.zeros(0, dim), persistent=False)
         self.norm = RunningNorm(feat_dim, MAX_CAMERAS, persistent=False) if camera_norm else None
-        self._pending: tuple[Tensor, Tensor] | None = None
 
-    def forward(
-        self, heads: IdentityHead, feature_map: Tensor, targets: Tensor, camids: Tensor
-    ) -> Tensor:
-        """The loss, a scalar.
+    def embed(self, heads: IdentityHead, feature_map: Tensor, camids: Tensor) -> Tensor:
+        """Embeddings (B, D) of the source's crops.
 
         Args:
             heads: of E_id, in training mode.
-            feature_map: (B, F, h, w) of the source's crops.
-            targets, camids: (B,) their people and cameras, numbered from 0.
+            feature_map: (B, F, h, w) of the crops.
+            camids: (B,) their cameras, numbered from 0.
         """
         pooled = heads.pool(feature_map)
         if self.norm is not None:
             self.norm.update(pooled, camids)
-        f = self._embed(heads, pooled, camids)
-        targets = targets.to(f.device)
-        self._pending = (f.detach(), targets)
+        return self._neck(heads, pooled, camids)
+
+    def forward(self, f: Tensor, targets: Tensor) -> Tensor:
+        """The loss, a scalar, of embeddings f (B, D) of people ``targets`` (B,), numbered from
+        0."""
         return self.scale * centroid_loss(f, self.centroids, targets, self.temperature)
 
     @torch.no_grad()
@@ -81,47 +80,50 @@ class SourceTerm(nn.Module):
         """Measure the cameras' statistics and all centroids anew.
 
         Args:
-            heads: as in :meth:`forward`.
+            heads: as in :meth:`embed`.
             pooled: (N, F) pooled features of crops of everybody.
             targets, camids: (N,).
             classes: C.
         """
         if self.norm is not None:
             self.norm.fit(pooled, camids)
-        means, seen = _class_means(self._embed(heads, pooled, camids), targets)
-        self.centroids = self.centroids.new_zeros(classes, self.centroids.shape[1])
-        self.centroids[seen] = F.normalize(means, dim=1)
+        features = F.normalize(self._neck(heads, pooled, camids).float(), dim=1)
+        finite = features.isfinite().all(1)
+        sums = self.centroids.new_zeros(classes, self.centroids.shape[1])
+        sums.index_add_(0, targets[finite], features[finite])
+        if len(self.centroids) != classes:  # else in its place, which a recorded step reads
+            self.centroids = sums
+        self.centroids.copy_(F.normalize(sums, dim=1))
 
-    def update(self) -> None:
-        r"""Move the centroids by the last batch, of all ranks; call it after the optimizer's step.
+    @torch.no_grad()
+    def update(self, features: Tensor, targets: Tensor) -> None:
+        r"""Move the centroids by a batch, of all ranks.
 
         .. math:: w_k \leftarrow \mathrm{normalise}\Big(\alpha w_k
                   + (1 - \alpha) \frac{1}{|B_k|} \sum_{f_i \in B_k} f_i\Big)
 
-        over the people k of the batch, :math:`B_k` their embeddings, normalised. One that is not
-        finite does not count.
+        over the people k of the batch, :math:`B_k` their embeddings.
+
+        Args:
+            features: (B, D), normalised here; one that is not finite does not count.
+            targets: (B,).
         """
-        if self._pending is None:
-            return
-        features, targets = self._pending
-        self._pending = None
+        features = F.normalize(features.float(), dim=1)
         if comm.get_world_size() > 1:
             features, targets = gather(features), gather(targets)
-        means, seen = _class_means(features, targets)
-        mixed = self.alpha * self.centroids[seen] + (1 - self.alpha) * means
-        self.centroids[seen] = F.normalize(mixed, dim=1)
+        finite = features.isfinite().all(1)
+        features = torch.where(finite[:, None], features, torch.zeros_like(features))
+        # No size may depend on what is in a tensor, or a GPU waits for the host: every crop writes
+        # its person's centroid, as the first crop of the person makes it.
+        same = targets[:, None] == targets
+        own = (same & finite).float()
+        means = (own @ features) / own.sum(1, keepdim=True).clamp(min=1)
+        old = self.centroids[targets]
+        mixed = F.normalize(self.alpha * old + (1 - self.alpha) * means, dim=1)
+        new = torch.where(own.any(1, keepdim=True), mixed, old)
+        first = same.float().argmax(1)
+        self.centroids.index_copy_(0, targets, new[first])
 
-    def _embed(self, heads: IdentityHead, pooled: Tensor, camids: Tensor) -> Tensor:
+    def _neck(self, heads: IdentityHead, pooled: Tensor, camids: Tensor) -> Tensor:
         with untracked(heads):
             return heads.neck(pooled, camids, self.norm)
-
-
-def _class_means(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of the normalised features (N, D) of each class that is there, (K, D), and which
-    classes these are, (K,)."""
-    features = F.normalize(features.float(), dim=1)
-    finite = features.isfinite().all(1)
-    classes, inverse = torch.unique(targets.to(features.device)[finite], return_inverse=True)
-    sums = features.new_zeros(len(classes), features.shape[1])
-    sums.index_add_(0, inverse, features[finite])
-    return sums / torch.bincount(inverse, minlength=len(classes))[:, None], classes
