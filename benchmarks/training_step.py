@@ -13,6 +13,9 @@ import argparse
 import copy
 import time
 
+import gcl  # noqa: F401  before torch: it says how its threads wait
+
+# isort: split
 import torch
 from tabulate import tabulate
 from torch.profiler import ProfilerActivity, profile
@@ -27,6 +30,19 @@ from fastreid.config import get_cfg
 from fastreid.modeling import build_model
 
 N = 1000  # rows of the bank
+
+
+def model_of(config_file: str, opts: tuple | list = (), rows: int = N):
+    """The configuration, and its model with random weights and a bank of random rows."""
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list([*opts, "MODEL.BACKBONE.PRETRAIN", False])
+    model = build_model(cfg)
+    model.bank.allocate(rows)
+    model.bank.fill(torch.randn_like(model.bank.features))
+    model.bank.labels.copy_(torch.arange(rows) % (rows // 20))
+    return cfg, model
 
 
 def make_batch(cfg, phase: str) -> dict[str, torch.Tensor]:
@@ -89,14 +105,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
     args = parser.parse_args()
-    cfg = get_cfg()
-    add_gcl_config(cfg)
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list([*args.opts, "MODEL.BACKBONE.PRETRAIN", False])
-    model = build_model(cfg)
-    model.bank.allocate(N)
-    model.bank.fill(torch.randn_like(model.bank.features))
-    model.bank.labels.copy_(torch.arange(N) % 50)
+    cfg, model = model_of(args.config_file, args.opts)
     activities = [ProfilerActivity.CPU]
     if model.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)

@@ -62,6 +62,7 @@ CHOICES = {
     "GCL.STRUCTURE.MISSING": ("error", "skip"),
     "GCL.STRUCTURE.SOURCE": ("renders", "geometry"),
     "GCL.LABELS.FEATURES": ("bank", "fresh"),
+    "GCL.LABELS.KNN": ("exact", "ivf"),
     "GCL.JOINT.LEARNS": ("everything", "apart", "encoder"),
     "GCL.GENERATOR.PLACEMENT": ("block", "rows"),
     "MODEL.LOSSES.VIEW.NEGATIVES": ("new", "own"),
@@ -157,6 +158,7 @@ CONTRAST_ALONE = ("GCL.PHASES", ("contrast",))
             ["GCL.DISCRIMINATOR.NUM_SCALES", "32 x 16", "set it to 2"],
         ),
         (("GCL.LABELS.RHO", 0.0), ["GCL.LABELS.RHO", "above 0"]),
+        (("GCL.LABELS.VISIT", 20), ["GCL.LABELS.VISIT is 20", "below GCL.LABELS.K1, 30"]),
         *(
             (("GCL.JOINT.UNTURNED", share), ["GCL.JOINT.UNTURNED", str(share), "[0, 1]"])
             for share in (-0.1, 1.5)

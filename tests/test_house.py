@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "projects" / "GCL" / "gcl"
 # A room may import the rooms below it, and itself. Files beside the rooms count as rooms.
 ORDER = (
     ("photographs", "atomic_files", "cores", "name_pattern"),
+    ("threads",),
     ("losses", "pseudo_labels", "structure", "compat"),
     ("config",),
     ("modeling", "data", "synthetic"),
@@ -24,6 +25,7 @@ ALONE = {
     "photographs": set(),
     "atomic_files": set(),
     "cores": set(),
+    "threads": {"cores"},
     "name_pattern": set(),
     "losses": set(),
     "pseudo_labels": set(),

@@ -568,3 +568,11 @@ def test_spread(count):
     if 1 < count < 7:
         gaps = np.diff(chosen)
         assert chosen[0] == 10 and chosen[-1] == 16 and gaps.max() - gaps.min() <= 1
+
+
+def test_labels_are_searched_as_the_configuration_says():
+    node = SimpleNamespace(K1=30, K2=6, MIN_SAMPLES=4, EPS=0.0, RHO=2e-3, KNN="exact", VISIT=500)
+    made = hooks.labeler_of(node)
+    assert (made.knn, made.visit, made.eps) == ("auto", 500, None)
+    node.KNN = "ivf"
+    assert hooks.labeler_of(node).knn == "ivf"

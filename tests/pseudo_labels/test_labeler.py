@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pseudo_labels.oracle import dense_labels, people
 
-from gcl.pseudo_labels import PseudoLabeler, unit_rows
+from gcl.pseudo_labels import PseudoLabeler, labeler, nearest_neighbours, unit_rows
 
 
 @settings(max_examples=60, deadline=None)
@@ -163,3 +163,15 @@ def test_a_gpu_s_labels_are_the_cpu_s(eps):
     wanted, found = (PseudoLabeler(eps=eps)(x) for x in (features, features.cuda()))
     assert wanted.num_clusters > 10
     assert found.labels.tolist() == wanted.labels.tolist() and found.eps == wanted.eps
+
+
+def test_visit_is_how_many_the_approximate_search_compares(monkeypatch):
+    seen = []
+
+    def search(x, k, **options):
+        seen.append(options)
+        return nearest_neighbours(x, k, method="torch")
+
+    monkeypatch.setattr(labeler, "nearest_neighbours", search)
+    PseudoLabeler(knn="ivf", visit=77)(np.random.default_rng(0).normal(size=(40, 8)))
+    assert seen == [{"method": "ivf", "visit": 77}]

@@ -1,10 +1,12 @@
 """Joint generative and contrastive learning (GCL, CVPR 2021) for fast-reid.
 
-Importing adapts fastreid 1.4.0 to a current stack (:mod:`gcl.compat`) and registers the models and
-the drawn data sets. :class:`gcl.inference.ReID` is imported when it is first asked for.
+Importing lets threads share the machine (:mod:`gcl.threads`), adapts fastreid 1.4.0 to a current
+stack (:mod:`gcl.compat`) and registers the models and the drawn data sets.
+:class:`gcl.inference.ReID` is imported when it is first asked for.
 """
 
-from . import compat  # noqa: I001  first: fastreid does not import without it
+from . import threads  # noqa: I001  first: it says how the threads of torch wait
+from . import compat  # before fastreid, which does not import without it
 from . import data, modeling, synthetic
 from .config import ConfigError, add_gcl_config, check_gcl_config
 
@@ -17,6 +19,7 @@ __all__ = [
     "data",
     "modeling",
     "synthetic",
+    "threads",
 ]
 
 

@@ -187,6 +187,10 @@ def add_gcl_config(cfg: CN) -> None:
     cfg.GCL.LABELS.MIN_SAMPLES = 4
     cfg.GCL.LABELS.EPS = 0.0  # DBSCAN radius; 0: from RHO
     cfg.GCL.LABELS.RHO = 2e-3  # rho: eps = mean of the smallest share rho of the distances
+    # "exact", or the approximate "ivf" for a million images, which compares every image with VISIT
+    # others of near cells: more find more of the true neighbours and take longer
+    cfg.GCL.LABELS.KNN = "exact"
+    cfg.GCL.LABELS.VISIT = 32768
 
     # ---- losses: chosen by MODEL.LOSSES.NAME, weighted by SCALE
     losses = cfg.MODEL.LOSSES
@@ -304,6 +308,11 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     ):
         _require(node >= 1, f"{key} is {node}: it must be at least 1.")
     _require(
+        gcl.LABELS.VISIT >= gcl.LABELS.K1,
+        f"GCL.LABELS.VISIT is {gcl.LABELS.VISIT}, below GCL.LABELS.K1, {gcl.LABELS.K1}: an image"
+        " finds its neighbours among so many, which takes thousands.",
+    )
+    _require(
         gcl.LABELS.K2 <= gcl.LABELS.K1,
         f"GCL.LABELS.K2 is {gcl.LABELS.K2}, above GCL.LABELS.K1, {gcl.LABELS.K1}, of which it"
         " averages the nearest: lower it.",
@@ -333,6 +342,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.STRUCTURE.MISSING", gcl.STRUCTURE.MISSING, ("error", "skip")),
         ("GCL.STRUCTURE.SOURCE", gcl.STRUCTURE.SOURCE, ("renders", "geometry")),
         ("GCL.LABELS.FEATURES", gcl.LABELS.FEATURES, ("bank", "fresh")),
+        ("GCL.LABELS.KNN", gcl.LABELS.KNN, ("exact", "ivf")),
         ("GCL.JOINT.LEARNS", gcl.JOINT.LEARNS, LEARNERS),
         ("GCL.GENERATOR.PLACEMENT", gcl.GENERATOR.PLACEMENT, ("block", "rows")),
         ("MODEL.LOSSES.VIEW.NEGATIVES", losses.VIEW.NEGATIVES, ("new", "own")),

@@ -219,6 +219,8 @@ def labeler_of(node) -> PseudoLabeler:
         min_samples=node.MIN_SAMPLES,
         eps=node.EPS if node.EPS > 0 else None,
         rho=node.RHO,
+        knn="auto" if node.KNN == "exact" else node.KNN,
+        visit=node.VISIT,
     )
 
 

@@ -59,6 +59,7 @@ class PseudoLabeler:
             (`estimate_eps`). "peers" also takes the float32 weights of the published code, so that
             the labels equal its labels exactly.
         knn: "auto", "torch", "faiss" or the approximate "ivf" (`nearest_neighbours`).
+        visit: images that each image is compared with by "ivf".
 
     Never fails on size: where nothing can cluster (no image, one image, fewer than min_samples)
     every label is -1, and what that means is the caller's decision.
@@ -86,8 +87,10 @@ class PseudoLabeler:
         rho: float = 2e-3,
         zero_rule: str = "stable",
         knn: str = "auto",
+        visit: int = 32768,
     ) -> None:
-        for name, value in (("k1", k1), ("k2", k2), ("min_samples", min_samples)):
+        numbers = {"k1": k1, "k2": k2, "min_samples": min_samples, "visit": visit}
+        for name, value in numbers.items():
             if int(value) != value or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value}.")
         if k2 > k1:
@@ -99,7 +102,8 @@ class PseudoLabeler:
         check_rule(rho, zero_rule)
         check_method(knn)
         self.k1, self.k2, self.min_samples = int(k1), int(k2), int(min_samples)
-        self.eps, self.rho, self.zero_rule, self.knn = eps, rho, zero_rule, knn
+        self.eps, self.rho, self.zero_rule = eps, rho, zero_rule
+        self.knn, self.visit = knn, int(visit)
 
     def __call__(
         self,
@@ -152,7 +156,7 @@ class PseudoLabeler:
             x, owner = tracklet_rows(x, tracklets, given.time, max(1, self.k1 // 2))
             limit = None  # a mean needs the pairs beyond eps as well
             done("tracks")
-        neighbours = nearest_neighbours(x, self.k1, method=self.knn)
+        neighbours = nearest_neighbours(x, self.k1, method=self.knn, visit=self.visit)
         done("knn")
         crowded = 0
         if len(x) > self.k1:
