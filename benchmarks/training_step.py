@@ -97,6 +97,8 @@ def main() -> None:
     model.bank.allocate(N)
     model.bank.fill(torch.randn_like(model.bank.features))
     model.bank.labels.copy_(torch.arange(N) % 50)
+    if model.proxies is not None:
+        model.proxies.build(model.bank)
     activities = [ProfilerActivity.CPU]
     if model.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)

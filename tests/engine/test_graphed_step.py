@@ -96,12 +96,13 @@ def test_the_source_is_read_and_remembered_too(tiny_cfg):
         losses = step(batch)
     (recorded,) = step._recorded.values()
     assert "loss_source" in losses
-    assert torch.equal(recorded.batch["source"]["images"], batch["source"]["images"])
-    assert recorded.batch["source"]["images"] is not batch["source"]["images"]
-    model.pending = model.source.pending = None
+    assert torch.equal(recorded.batch["source_images"], batch["source_images"])
+    assert recorded.batch["source_images"] is not batch["source_images"]
+    model.pending = ()
     step(batch)
-    assert model.source.pending[1] is recorded.batch["source"]["targets"]
-    assert model.pending[1] is recorded.batch["indices"]
+    (bank, _, rows), (source, _, targets) = model.pending
+    assert (bank, source) == (model.bank, model.source)
+    assert rows is recorded.batch["indices"] and targets is recorded.batch["source_targets"]
 
 
 @pytest.mark.usefixtures("no_gpu")
