@@ -113,8 +113,8 @@ def test_the_host_waits_for_nothing_in_a_step(tiny_cfg, case, half, negatives):
 )
 def test_a_gpu_s_step_is_the_cpu_s(tiny_cfg, phase, pairs):
     """float32 with sums in another order: losses to 1e-4. A gradient jumps where a sum of almost
-    nothing changes its sign before a ReLU, and batch norm of four images magnifies it: pictures that
-    differ by 1e-5 move it by 4 % of its length, as an H200 did. A tenth is no other gradient."""
+    nothing changes its sign before a ReLU, and batch norm of four images magnifies it: pictures
+    that differ by 1e-5 move it by 4 % of its length, as an H200 did. A tenth is another one."""
     found = []
     for device in ("cpu", "cuda"):
         cfg = tiny_cfg("MODEL.DEVICE", device, "GCL.CAMERA_NORM", True, *pairs)

@@ -85,8 +85,8 @@ def test_repeatable_and_the_callers_chance_is_left_alone(monkeypatch):
 
 
 def test_it_comes_nearer_to_what_it_was_told(monkeypatch, device):
-    """The loss of worse pictures against the answers of before falls. (Adam's first steps follow the
-    signs of gradients: on a GPU those of almost nothing are others, and so are the answers.)"""
+    """The loss of worse pictures against the answers of before falls. (A GPU's answers
+    are others: Adam's first steps follow the signs of gradients, also of almost nothing.)"""
     monkeypatch.setattr(adapt, "SURE", 0.0)
     monkeypatch.setattr(adapt, "STEPS", 12)
     monkeypatch.setattr(adapt, "BATCH", 8)
