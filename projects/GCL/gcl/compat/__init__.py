@@ -10,7 +10,7 @@ published is in the two lists below, one small function each. Its docstring says
     Until     when it can be deleted
 
 The public names are `launch`, `lost_process`, `set_device`, `device_type`, `DataLoaderX`,
-`evaluate_rank` and, to compare against, `stock("fastreid.module.name")`: the toolbox's own object
+`evaluate_rank`, `NotFetchedError` and, to compare against, `stock("fastreid.module.name")`: the toolbox's own object
 behind an adapted name.
 
 `GCL_COMPAT_SKIP=name,name` leaves adaptations out. It is for the tests, which show that each one is
@@ -36,7 +36,7 @@ from .distributed import gloo_launch, launch, lost_process, wrap_model
 from .evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
 from .imports import check_version, collections_mapping, torch_six, torchvision_ops
 from .market_layout import market_layout
-from .modeling import normalise_once, regnet_files
+from .modeling import NotFetchedError, normalise_once, regnet_files, told_where_weights_go
 from .patching import stock
 from .training import (
     best_metric,
@@ -50,6 +50,7 @@ from .training import (
 
 __all__ = [
     "DataLoaderX",
+    "NotFetchedError",
     "device_type",
     "evaluate_rank",
     "launch",
@@ -76,6 +77,7 @@ ADAPTATIONS: tuple[Callable[[], None], ...] = (
     image_to_tensor,
     normalise_once,
     regnet_files,
+    told_where_weights_go,
     chosen_device,
     gloo_launch,
     wrap_model,
