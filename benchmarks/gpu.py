@@ -4,10 +4,10 @@
     python benchmarks/gpu.py --minutes 8
 
 Steps of every phase of ablations/market_paper.yml, market.yml, pku.yml and cuhk03.yml in several
-forms, beside the plain form of the same step (plain_step.py); where their time goes; pseudo labels by stage; renders; the
-estimator; loading. Nothing but the package is needed: crops and structures are noise. What there is
-no time for is left out, with a line. Without a GPU the same runs at small sizes: those numbers mean
-nothing, but that it works.
+forms, beside the plain form of the same step (plain_step.py); where their time goes; pseudo labels
+by stage; renders; the estimator; loading. Nothing but the package is needed: crops and structures
+are noise. What there is no time for is left out, with a line. Without a GPU the same runs at small
+sizes: those numbers mean nothing, but that it works.
 
 Forms of a step: "fp32", "bf16" (SOLVER.AMP.ENABLED), "bf16 graph" (and GCL.CUDA_GRAPHS), "bf16
 compiled" (torch.compile of E_id and G, and the graph). GB is what torch holds of the GPU at most,

@@ -10,8 +10,8 @@ published is in the two lists below, one small function each. Its docstring says
     Until     when it can be deleted
 
 The public names are `launch`, `lost_process`, `set_device`, `device_type`, `DataLoaderX`,
-`evaluate_rank`, `NotFetchedError` and, to compare against, `stock("fastreid.module.name")`: the toolbox's own object
-behind an adapted name.
+`evaluate_rank`, `NotFetchedError` and, to compare against, `stock("fastreid.module.name")`: the
+toolbox's own object behind an adapted name.
 
 `GCL_COMPAT_SKIP=name,name` leaves adaptations out. It is for the tests, which show that each one is
 needed, and for whoever wants to see whether a newer torch or fastreid still needs it.
