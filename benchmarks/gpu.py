@@ -103,6 +103,8 @@ def build(cfg, name: str, phase: str):
     model.bank.allocate(rows)
     model.bank.fill(torch.randn_like(model.bank.features))
     model.bank.labels.copy_(torch.arange(rows) % (rows // 17))
+    if model.proxies is not None:
+        model.proxies.build(model.bank)
     for norm in (model.heads.camera_norm, model.heads.generated_norm):
         if norm is not None:
             norm.fit(torch.rand(256, cfg.MODEL.BACKBONE.FEAT_DIM, device=DEVICE))

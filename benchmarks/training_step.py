@@ -42,6 +42,8 @@ def model_of(config_file: str, opts: tuple | list = (), rows: int = N):
     model.bank.allocate(rows)
     model.bank.fill(torch.randn_like(model.bank.features))
     model.bank.labels.copy_(torch.arange(rows) % (rows // 20))
+    if model.proxies is not None:
+        model.proxies.build(model.bank)
     return cfg, model
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from engine import runs
 from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
-from modeling.test_step import model_and_batch
+from modeling.test_source_term import SOURCE, source_batch, with_people
 
 from gcl import ConfigError
 from gcl.engine import GCLTrainer, trainer
@@ -89,19 +89,20 @@ def test_a_replay_reads_the_batch_and_gives_gradients_and_rows(tiny_cfg):
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_the_source_is_read_and_remembered_too(tiny_cfg):
-    _, model, batch = model_and_batch(tiny_cfg, "joint, with a source")
+def test_a_replay_reads_the_source_and_gives_its_rows(tiny_cfg):
+    model = with_people(make_model(tiny_cfg(*SOURCE), "contrast"))
     step = GraphedStep(model, nullcontext())
-    for _ in range(WARM_UP + 2):
-        losses = step(batch)
+    for _ in range(WARM_UP + 1):
+        step(make_batch() | source_batch())
+        model.update_memory()
     (recorded,) = step._recorded.values()
-    assert "loss_source" in losses
-    assert torch.equal(recorded.batch["source"]["images"], batch["source"]["images"])
-    assert recorded.batch["source"]["images"] is not batch["source"]["images"]
-    model.pending = model.source.pending = None
-    step(batch)
-    assert model.source.pending[1] is recorded.batch["source"]["targets"]
-    assert model.pending[1] is recorded.batch["indices"]
+    other = source_batch(6)
+    assert "loss_source" in step(make_batch() | other)
+    for name, value in other.items():
+        assert torch.equal(recorded.batch[name], value)
+    memories = [(memory, rows) for memory, _, rows in model.pending]
+    assert memories[0][0] is model.bank and memories[1][0] is model.source
+    assert memories[1][1] is recorded.batch["source_targets"]
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -178,6 +179,28 @@ def test_ten_steps_are_those_without_graphs(tiny_cfg, phase, pairs):
     ):
         # Adam's steps have the size of the rate however small a gradient is: 10 of 3.5e-4 at most
         torch.testing.assert_close(other, one, rtol=1e-2, atol=2e-3, msg=lambda m, n=name: n + m)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
+@pytest.mark.parametrize("graphed", [False, True])
+def test_a_source_teaches_the_same_with_graphs_and_on_a_cpu(tiny_cfg, graphed):
+    """Ten steps, of which the last are replays: its centroids and its cameras' statistics."""
+    found = []
+    for device in ("cpu", "cuda"):
+        model = with_people(make_model(tiny_cfg(*SOURCE), "contrast")).to(device)
+        step = GraphedStep(model, nullcontext()) if graphed and device == "cuda" else None
+        for seed in range(10):
+            batch = make_batch(seed) | source_batch(seed)
+            if step is not None:
+                step(batch)
+            else:
+                sum(model(batch).values()).backward()
+            model.update_memory()  # no step of the weights: what differs would grow
+        found.append({name: value.cpu() for name, value in model.source.named_buffers()})
+    assert not graphed or step._recorded
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.gpu

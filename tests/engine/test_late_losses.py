@@ -40,9 +40,10 @@ def test_on_a_cpu_they_are_written_at_once(late, written):
 
 @pytest.mark.gpu
 def test_on_a_gpu_nobody_waits_for_them(late, written):
+    first = losses("cuda", 1.0, 2.0)  # from the host's numbers: a copy that waits for the GPU
     torch.cuda.synchronize()
     torch.cuda._sleep(500_000_000)  # cycles: what comes after is computed in a quarter of a second
-    first = {n: v + 1 for n, v in losses("cuda", 1.0, 2.0).items()}
+    first = {name: value + 1 for name, value in first.items()}
     late(first, 0.5)
     assert not torch.cuda.current_stream().query()  # the GPU is busy, and we are here
     assert written == []

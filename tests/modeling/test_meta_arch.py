@@ -231,6 +231,29 @@ def test_targets_of_the_batch_are_overwritten_by_pseudo_labels_and_never_used(ti
     assert values[0] == values[1]
 
 
+INTER = ("MODEL.LOSSES.NAME", ("ViewInvariantLoss", "InterCameraLoss", "ReconstructionLoss"))
+
+
+@pytest.mark.parametrize("phase", ["contrast", "joint"])
+def test_the_inter_camera_loss_teaches_the_encoder_by_classes_that_two_cameras_saw(tiny_cfg, phase):
+    model, batch = make_model(tiny_cfg(*INTER), phase), make_batch()
+    cameras = [0, 1] * (NUM_IMAGES // 2)  # rows 0, 2, 5, 6 of the batch: cameras 0, 0, 1, 0
+    model.bank.allocate(NUM_IMAGES, cameras)
+    model.bank.fill(torch.randn(NUM_IMAGES, model.heads.embedding_dim))
+    model.bank.labels.copy_(torch.arange(NUM_IMAGES) // 2)  # of a row in each camera
+    model.proxies.build(model.bank)
+    batch["camids"] = model.bank.cameras[batch["indices"]]
+    losses = model(batch)
+    assert reached(model, losses["loss_inter_camera"]) == {E, H}
+    before = model.proxies.features.clone()
+    model.update_memory()
+    moved = (model.proxies.features != before).any(1)
+    assert set(moved.nonzero()[:, 0].tolist()) == set(model.proxies.rows[batch["indices"]].tolist())
+    model.bank.labels.copy_(torch.arange(NUM_IMAGES))  # one camera has seen each
+    model.proxies.build(model.bank)
+    assert model(batch)["loss_inter_camera"].item() == 0.0
+
+
 # ---- choice and weight of losses
 def test_scales_multiply_their_losses(tiny_cfg):
     keys = {

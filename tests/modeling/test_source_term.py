@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from modeling.test_meta_arch import make_batch, make_model, reached
+from modeling.test_step import AskingNothing
 
 from gcl.modeling import GCL, SourceTerm
 
@@ -94,13 +95,20 @@ def source_batch(seed=5):
     }
 
 
+SOURCE = ("GCL.CAMERA_NORM", True, "GCL.SOURCE.NAMES", ("Market1501",))
+
+
+def with_people(model: GCL) -> GCL:
+    """The model, with centroids of the three people of :func:`source_batch`."""
+    centroids = torch.randn(3, DIM, generator=torch.Generator().manual_seed(4))
+    model.source.centroids = F.normalize(centroids, dim=1).to(model.device)
+    return model
+
+
 @pytest.fixture
-def model(tiny_cfg, tmp_path):
+def model(tiny_cfg):
     def build(phase="joint", *pairs: object) -> GCL:
-        options = ("GCL.CAMERA_NORM", True, "GCL.SOURCE.NAMES", ("Market1501",), *pairs)
-        model = make_model(tiny_cfg(*options), phase)
-        model.source.centroids = F.normalize(torch.randn(3, DIM), dim=1)
-        return model
+        return with_people(make_model(tiny_cfg(*SOURCE, *pairs), phase))
 
     return build
 
@@ -170,3 +178,14 @@ def test_what_is_evaluated_has_nothing_of_the_source(model, tiny_cfg):
     without = make_model(tiny_cfg("GCL.CAMERA_NORM", True))
     assert without.source is None
     assert names == set(without.state_dict())
+
+
+@pytest.mark.parametrize("phase", ["contrast", "joint"])
+def test_a_step_beside_a_source_asks_nothing(model, phase):
+    """Of what its tensors hold, so that a GPU waits for nobody."""
+    network = model(phase)
+    with AskingNothing():
+        losses = network(make_batch() | source_batch())
+        sum(losses.values()).backward()
+        network.update_memory()
+    assert losses["loss_source"].isfinite()

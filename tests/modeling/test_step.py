@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 from fastreid.config import CfgNode
-from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
+from modeling.test_meta_arch import ATTENTION, INTER, STAYS, make_batch, make_model
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -68,6 +68,7 @@ CASES = {
     "joint, apart": ("joint", ("GCL.JOINT.LEARNS", "apart", *EVERYTHING)),
     "joint, the encoder alone": ("joint", (*ATTENTION, *STAYS, *EVERYTHING)),
     "joint, with a source": ("joint", (*EVERYTHING, "GCL.SOURCE.NAMES", ("Market1501",))),
+    "contrast between cameras": ("contrast", INTER),
     "negatives of the own camera": ("contrast", ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", "own")),
 }
 
@@ -84,7 +85,10 @@ def model_and_batch(tiny_cfg, case: str, *pairs: object) -> tuple[CfgNode, GCL, 
     model.bank.labels[0] = -1
     if model.source is not None:
         model.source.centroids = torch.eye(3, 16, device=model.device)
-        batch["source"] = make_batch(9) | {"targets": torch.tensor([0, 2, 2, 0])}
+        source = make_batch(9) | {"targets": torch.tensor([0, 2, 2, 0])}
+        batch |= {f"source_{key}": source[key] for key in ("images", "targets", "camids")}
+    if model.proxies is not None:
+        model.proxies.build(model.bank)
     return cfg, model, batch
 
 

@@ -18,6 +18,7 @@ from gcl.config import ConfigError
 from gcl.data.crop_list import Crop, CropList, Numbers, Skipped, read_list
 from gcl.engine.data_defaults import data_defaults
 from gcl.engine.hooks import LoaderHook
+from gcl.tools import folder_run
 from gcl.tools.command_line import read_config
 from gcl.tools.folder_run import follow_folder, own_keys, resumed, without_unreadable
 from gcl.tools.train_net import load_config
@@ -341,6 +342,33 @@ def test_a_run_goes_on_with_its_crops_alone():
     other = CropList("shop", (Crop("1", "a"), Crop("2", "b")))
     with pytest.raises(ConfigError, match="1 crop of .*, the first 2, with another camera"):
         resumed(other, before, "out")
+
+
+def test_crops_that_were_written_again_are_told(tmp_path, write_crop):
+    """By the times of their files: a name says nothing of what is in it."""
+    for name in ("1.jpg", "2.jpg"):
+        os.utime(write_crop(tmp_path / name), (1000, 1000))
+    crops = CropList(str(tmp_path), (Crop("1.jpg"), Crop("2.jpg")))
+    assert resumed(crops, crops, "out", 1000) == crops
+    os.utime(tmp_path / "2.jpg", (1001, 1001))
+    (note,) = resumed(crops, crops, "out", 1000).notes
+    assert "1 crop of it, the first 2.jpg, was written again" in note
+
+
+def test_an_output_that_can_not_be_written_to_is_told_before_any_crop_is_opened(
+    command, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(folder_run, "without_unreadable", lambda *args: pytest.fail("opened"))
+    end, _ = command(OUTPUT_DIR=tmp_path / "file" / "out")
+    assert f"OUTPUT_DIR {tmp_path / 'file' / 'out'} can not be written to (Not a directory)" in end
+
+    def denied(**where):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(folder_run.tempfile, "TemporaryFile", denied)
+    end, _ = command()
+    assert "can not be written to (Permission denied): give another folder." in end
 
 
 def test_torchrun_is_told_to_prepare_by_torchrun(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 PHASES = ("contrast", "generator", "joint")
 LOSSES = (
     "ViewInvariantLoss",
+    "InterCameraLoss",
     "ReconstructionLoss",
     "CycleLoss",
     "FeatureConsistencyLoss",
@@ -204,6 +205,8 @@ def add_gcl_config(cfg: CN) -> None:
     # "all", or those of a crop's "own" camera: crops of other cameras that are in another cluster
     # are often the same person, whom the labels have not joined
     losses.VIEW.NEGATIVE_CAMERAS = "all"
+    # of original views against their classes in other cameras; of one camera it is 0
+    losses.INTER = CN({"SCALE": 0.5, "TEMPERATURE": 0.07, "NUM_NEGATIVES": 50})
     # of the source's crops against their people's centroids, at VIEW.TEMPERATURE
     losses.SOURCE = CN({"SCALE": 1.0})
     # lambda_img, of ReconstructionLoss |x - x'_ori|_1 and CycleLoss |x - x''_ori|_1 (L_img is both)
@@ -245,6 +248,11 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     _require(
         not gcl.CUDA_GRAPHS or str(cfg.MODEL.DEVICE).startswith("cuda"),
         f"GCL.CUDA_GRAPHS is on, but MODEL.DEVICE is {cfg.MODEL.DEVICE}: set it to False.",
+    )
+    _require(
+        not (gcl.CUDA_GRAPHS and "InterCameraLoss" in losses.NAME),
+        "GCL.CUDA_GRAPHS is on, but MODEL.LOSSES.NAME has InterCameraLoss, whose memory is of"
+        " another size in every epoch: set GCL.CUDA_GRAPHS to False.",
     )
     for phase in gcl.PHASES:
         _require(
@@ -292,6 +300,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
 
     for key, node in (
         ("MODEL.LOSSES.VIEW.NUM_NEGATIVES", losses.VIEW.NUM_NEGATIVES),
+        ("MODEL.LOSSES.INTER.NUM_NEGATIVES", losses.INTER.NUM_NEGATIVES),
         ("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE),
         ("GCL.LABELS.K1", gcl.LABELS.K1),
         ("GCL.LABELS.K2", gcl.LABELS.K2),
@@ -318,10 +327,12 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         " averages the nearest: lower it.",
     )
     check_batches(cfg, 1)
-    _require(
-        losses.VIEW.TEMPERATURE > 0,
-        f"MODEL.LOSSES.VIEW.TEMPERATURE is {losses.VIEW.TEMPERATURE}: it must be above 0.",
-    )
+    for name in ("VIEW", "INTER"):
+        temperature = losses[name].TEMPERATURE
+        _require(
+            temperature > 0,
+            f"MODEL.LOSSES.{name}.TEMPERATURE is {temperature}: it must be above 0.",
+        )
     _require(
         gcl.LABELS.RHO > 0,
         f"GCL.LABELS.RHO is {gcl.LABELS.RHO}: the share of distances must be above 0.",

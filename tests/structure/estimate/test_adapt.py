@@ -9,7 +9,7 @@ from structure.estimate.networks import crops, random_network
 from gcl.structure.estimate import adapt, circle
 from gcl.structure.estimate.crops import load_crops
 from gcl.structure.estimate.network import StructureNet, both_ways, mirror
-from gcl.structure.estimate.structure_losses import levers, structure_losses
+from gcl.structure.estimate.structure_losses import Truth, levers, structure_losses
 
 
 @pytest.fixture(autouse=True)
@@ -84,40 +84,25 @@ def test_repeatable_and_the_callers_chance_is_left_alone(monkeypatch):
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
-def test_it_comes_nearer_to_what_it_was_told(monkeypatch):
-    """The loss of worse pictures against the answers of before falls."""
+def test_it_comes_nearer_to_what_it_was_told(monkeypatch, device):
+    """The loss of worse pictures against the answers of before falls. (A GPU's answers
+    are others: Adam's first steps follow the signs of gradients, also of almost nothing.)"""
     monkeypatch.setattr(adapt, "SURE", 0.0)
     monkeypatch.setattr(adapt, "STEPS", 12)
     monkeypatch.setattr(adapt, "BATCH", 8)
-    network, some = random_network(), pictures(8)
-    truth, _ = adapt._told(network, some)
-    both, lever = torch.cat((some, some.flip(3))), levers()
+    network, some = random_network().to(device), pictures(8)
+    truth = Truth(*(field.to(device) for field in adapt._told(network, some)[0]))
+    both, lever = torch.cat((some, some.flip(3))), levers().to(device)
 
     def loss() -> float:
         torch.manual_seed(9)
         network.train()  # as it learns: with the statistics of the batch
         with torch.no_grad():
-            losses = structure_losses(network(adapt.photometric(both.float())), truth, lever)
+            said = network(adapt.photometric(both.float()).to(device))
+            losses = structure_losses(said, truth, lever)
         network.eval()
         return float(sum(losses.values()))
 
     before = loss()
     adapt.adapt(network, some)
     assert loss() < before
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("exact_gpu")
-def test_a_gpu_learns_what_a_cpu_does(monkeypatch):
-    """Two steps at a rate of 1e-4 move the answers by little, and both ways alike: the pictures are
-    worsened by the CPU's chance, and float32 is summed in another order."""
-    monkeypatch.setattr(adapt, "SURE", 0.0)
-    some, found = pictures(12), []
-    for device in ("cpu", "cuda"):
-        network = random_network().to(device)
-        adapt.adapt(network, some)
-        with torch.no_grad():
-            answer = both_ways(network, some.to(device).float())
-        found.append([field.cpu() for field in answer])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(other, one, rtol=0.02, atol=0.02)

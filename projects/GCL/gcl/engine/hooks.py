@@ -157,6 +157,8 @@ class PseudoLabelHook(HookBase):
             logger.warning("%s. Training goes on with the labels of the epoch before.", problem)
         else:
             raise NoClusterError(f"{problem}.")
+        if model.proxies is not None:
+            model.proxies.build(model.bank)
         self._report(result, before)
 
     def _report(self, result, before: np.ndarray) -> None:

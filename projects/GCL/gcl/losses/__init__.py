@@ -2,6 +2,7 @@
 
 from .adversarial import discriminator_loss, generator_loss, r1_penalty
 from .class_centroid import centroid_loss
+from .inter_camera import inter_camera_loss
 from .perceptual import perceptual_distance
 from .precision import full_precision
 from .reconstruction import feature_consistency_loss, reconstruction_loss
@@ -14,6 +15,7 @@ __all__ = [
     "feature_consistency_loss",
     "full_precision",
     "generator_loss",
+    "inter_camera_loss",
     "own_view_loss",
     "perceptual_distance",
     "r1_penalty",

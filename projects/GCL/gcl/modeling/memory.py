@@ -35,9 +35,7 @@ class MemoryBank(nn.Module):
         cameras: (N,) int64 cameras of the images.
     """
 
-    def __init__(
-        self, dim: int, alpha: float, num_images: int = 0, *, half: bool = False
-    ) -> None:
+    def __init__(self, dim: int, alpha: float, num_images: int = 0, *, half: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
         features = torch.zeros(num_images, dim, dtype=torch.float16 if half else torch.float32)
@@ -62,11 +60,10 @@ class MemoryBank(nn.Module):
         stays as it was."""
         # in parts: a million rows are there once already, and in what they are filled with
         for rows, new in zip(self.features.split(PART), features.split(PART), strict=True):
-            new = F.normalize(new.float(), dim=1)
+            new = F.normalize(new.to(rows.device, torch.float32), dim=1)
             finite = new.isfinite().all(1, keepdim=True)
             rows.copy_(torch.where(finite, new, rows.float()))
 
-    @torch.no_grad()
     def update(self, features: Tensor, indices: Tensor) -> None:
         """M_i <- normalise(alpha M_i + (1 - alpha) f_i) for the images of all ranks.
 
@@ -75,19 +72,32 @@ class MemoryBank(nn.Module):
             indices: (B,) rows. Of an image that comes several times, the last counts; a feature
                 that is not finite does not.
         """
-        features = F.normalize(features.detach().float(), dim=1)
-        if comm.get_world_size() > 1:
-            features, indices = gather(features), gather(indices)
-        indices = indices.to(self.features.device)
-        # No size may depend on what is in a tensor, or a GPU waits for the host: every image writes
-        # what the last finite one of its row makes of it, or the row as it was.
-        writes = (indices[:, None] == indices) & features.isfinite().all(1)
-        order = torch.arange(len(indices), device=indices.device)
-        last = torch.where(writes, order, -1).amax(1)
-        old = self.features[indices].float()
-        mixed = self.alpha * old + (1 - self.alpha) * features[last.clamp(min=0)]
-        new = torch.where((last >= 0)[:, None], F.normalize(mixed, dim=1), old)
-        self.features.index_copy_(0, indices, new.to(self.features.dtype))
+        move_rows(self.features, features, indices, self.alpha)
+
+
+@torch.no_grad()
+def move_rows(memory: Tensor, features: Tensor, indices: Tensor, alpha: float) -> None:
+    """M_i <- normalise(alpha M_i + (1 - alpha) f_i), in place, for the images of all ranks.
+
+    Args:
+        memory: (N, D) L2-normalised rows.
+        features: (B, D), normalised here.
+        indices: (B,) rows; of several features of one, the last that is finite counts.
+        alpha: weight of the OLD row.
+    """
+    features = F.normalize(features.detach().float(), dim=1)
+    if comm.get_world_size() > 1:
+        features, indices = gather(features), gather(indices)
+    indices = indices.to(memory.device)
+    # No size may depend on what is in a tensor, or a GPU waits for the host: every image writes
+    # what the last finite one of its row makes of it, or the row as it was.
+    writes = (indices[:, None] == indices) & features.isfinite().all(1)
+    order = torch.arange(len(indices), device=indices.device)
+    last = torch.where(writes, order, -1).amax(1)
+    old = memory[indices].float()
+    mixed = alpha * old + (1 - alpha) * features[last.clamp(min=0)]
+    new = torch.where((last >= 0)[:, None], F.normalize(mixed, dim=1), old)
+    memory.index_copy_(0, indices, new.to(memory.dtype))
 
 
 def gather(tensor: Tensor) -> Tensor:

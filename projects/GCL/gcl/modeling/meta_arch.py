@@ -20,12 +20,14 @@ from gcl.losses import (
     discriminator_loss,
     feature_consistency_loss,
     generator_loss,
+    inter_camera_loss,
     r1_penalty,
     reconstruction_loss,
     view_invariant_loss,
 )
 
 from .backgrounds import swap_backgrounds
+from .camera_proxies import CameraProxies
 from .encoder_check import build_encoder, build_identity_head, check_encoder
 from .generator_weights import freeze_layers, load_generator_weights
 from .layers import untracked
@@ -65,6 +67,8 @@ class GCL(nn.Module):
         phase: set by :meth:`set_phase`.
         learns: GCL.JOINT.LEARNS.
         bank: features and pseudo labels of the training images.
+        proxies: of each class in each camera, to be built when there are new labels; None without
+            InterCameraLoss.
         pending: of the last iteration, for :meth:`update_memory`: memory, embeddings (B, D) for it
             and their rows (B,).
         r1_steps: iterations of the epoch that asked for R1.
@@ -82,6 +86,7 @@ class GCL(nn.Module):
         generator: nn.Module | None,
         discriminator: nn.Module | None,
         bank: MemoryBank,
+        proxies: CameraProxies | None,
         source: SourceTerm | None = None,
         pixel_mean: list[float],
         pixel_std: list[float],
@@ -97,6 +102,7 @@ class GCL(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.bank = bank
+        self.proxies = proxies
         self.source = source
         self.losses = losses
         self.learns = learns
@@ -141,9 +147,10 @@ class GCL(nn.Module):
             "heads": heads,
             "generator": generator,
             "discriminator": discriminator,
-            "bank": MemoryBank(
-                heads.embedding_dim, cfg.GCL.MEMORY.ALPHA, half=cfg.GCL.MEMORY.HALF
-            ),
+            "bank": MemoryBank(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA, half=cfg.GCL.MEMORY.HALF),
+            "proxies": CameraProxies(heads.embedding_dim, cfg.GCL.MEMORY.ALPHA)
+            if "InterCameraLoss" in cfg.MODEL.LOSSES.NAME
+            else None,
             "source": source,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -227,7 +234,8 @@ class GCL(nn.Module):
             num_negatives=options.NUM_NEGATIVES,
             cameras=self._negative_cameras(),
         )
-        return {"loss_view_ori": options.SCALE * loss}
+        losses = {"loss_view_ori": options.SCALE * loss}
+        return losses | self._inter_camera_loss(batch, f, indices)
 
     def _generator_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Phase 2: L_gan teaches E_str and G, and D learns."""
@@ -436,11 +444,32 @@ class GCL(nn.Module):
             negatives=options.NEGATIVES,
             cameras=self._negative_cameras(),
         )
-        return {
+        losses = {
             "loss_view_own": options.SCALE * own,
             "loss_view_new": options.SCALE * new,
             "loss_view_ori": options.SCALE * ori,
         }
+        return losses | self._inter_camera_loss(batch, f, indices)
+
+    def _inter_camera_loss(
+        self, batch: dict[str, Tensor], f: Tensor, indices: Tensor
+    ) -> dict[str, Tensor]:
+        """Beside phases 1 and 3, of original views f (B, D) with rows ``indices`` (B,)."""
+        if self.proxies is None:
+            return {}
+        options, proxies = self.losses.INTER, self.proxies
+        self.pending += ((proxies, f.detach(), proxies.rows[indices]),)
+        loss = inter_camera_loss(
+            f,
+            proxies.features,
+            proxies.classes,
+            proxies.cameras,
+            batch["targets"],
+            self.here(batch["camids"]),
+            temperature=options.TEMPERATURE,
+            num_negatives=options.NUM_NEGATIVES,
+        )
+        return {"loss_inter_camera": options.SCALE * loss}
 
     def _taught_view(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Views for E_id to learn from: some are the crops x themselves (GCL.JOINT.UNTURNED), and

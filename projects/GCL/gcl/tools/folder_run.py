@@ -7,7 +7,9 @@ and after a resume. Then it estimates their structures, where GCL.STRUCTURE.DIR 
 
 from __future__ import annotations
 
+import math
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 
 import yaml
@@ -125,18 +127,36 @@ def understand(args, load: Callable) -> CropList:
     else:
         crops = list_folder(folder, data.PATTERN, data.TABLE, no_crops_in(cfg))
         if written and resumes(args, output):
-            crops = resumed(crops, read_list(folder, output), output)
+            since = os.path.getmtime(os.path.join(output, CROPS))
+            crops = resumed(crops, read_list(folder, output), output, since)
         else:
             load(args, crops.numbers)  # every value is checked before the first crop is opened
+            if not args.dry_run:
+                make_output(output)
             crops = without_unreadable(crops, cfg.INPUT.SIZE_TRAIN)
     cfg = load(args, crops.numbers)
     listed = "" if args.dry_run else os.path.join(output, SKIPPED)
     print(prepare_structure.printable(crops.summary(listed)))
     print(chosen(cfg, own_keys(args.config_file, args.opts), crops.numbers))
     if not args.dry_run:
-        os.makedirs(output, exist_ok=True)
         write_list(crops, output)
     return crops
+
+
+def make_output(output: str) -> None:
+    """Make OUTPUT_DIR, and find out that it can not be written to before hours of work.
+
+    Raises:
+        ConfigError: it can not.
+    """
+    try:
+        os.makedirs(output, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"OUTPUT_DIR {output} can not be written to ({error.strerror}): give another folder."
+        ) from error
 
 
 def resumes(args, output: str) -> bool:
@@ -144,12 +164,13 @@ def resumes(args, output: str) -> bool:
     return args.resume and os.path.isfile(os.path.join(output, "last_checkpoint"))
 
 
-def resumed(now: CropList, before: CropList, output: str) -> CropList:
-    """The crops of the run that goes on; says what has come since.
+def resumed(now: CropList, before: CropList, output: str, since: float = math.inf) -> CropList:
+    """The crops of the run that goes on; says what has come, and what was written anew, since.
 
     Args:
         now: what the folder holds.
         before: what the run wrote down when it began.
+        since: when it was last started, in seconds since 1970.
 
     Raises:
         ConfigError: crops of the run are gone, or have other cameras, tracks or times.
@@ -170,14 +191,26 @@ def resumed(now: CropList, before: CropList, output: str) -> CropList:
             " the table of before, or start anew without --resume."
         )
     known = {crop.name for crop in before.crops} | {name for name, _ in before.skipped}
-    new = sorted(found.keys() - known)
-    if not new:
+    new, notes = sorted(found.keys() - known), []
+    if new:
+        notes.append(
+            f"--resume: since the run began {count_of(len(new), 'crop')} came, the first {new[0]};"
+            " it goes on without. To train on what came, start anew without --resume."
+        )
+    changed = [crop.name for crop in before.crops if written_after(now.folder, crop.name, since)]
+    if changed:
+        notes.append(
+            f"--resume: since the run was last started {count_of(len(changed), 'crop')} of it, the"
+            f" first {changed[0]}, was written again. Where these are other pictures, their"
+            " structures are of the ones before: start anew, with another OUTPUT_DIR."
+        )
+    if not notes:
         return before
-    note = (
-        f"--resume: since the run began {count_of(len(new), 'crop')} came, the first {new[0]}; it"
-        " goes on without. To train on what came, start anew without --resume."
-    )
-    return CropList(before.folder, before.crops, before.skipped, (*now.notes, note))
+    return CropList(before.folder, before.crops, before.skipped, (*now.notes, *notes))
+
+
+def written_after(folder: str, name: str, moment: float) -> bool:
+    return moment < math.inf and os.path.getmtime(path_below(folder, name)) > moment
 
 
 class Reading(Dataset):
