@@ -14,7 +14,7 @@ from fastreid.utils import comm
 from torch import distributed as dist
 from torch import nn
 
-from gcl.compat import launch, stock
+from gcl.compat import LaunchError, launch, stock
 
 NO_CUDA = not torch.cuda.is_available()
 RANKS = str(Path(__file__).with_name("ranks.py"))
@@ -146,12 +146,12 @@ def test_on_cuda_a_process_takes_its_gpu_and_nccl(
 def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCL_DEVICE", "cuda")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    with pytest.raises(ValueError, match="2 processes for 1 GPUs .* --num-gpus 1"):
+    with pytest.raises(LaunchError, match="2 processes for 1 GPUs .* --num-gpus 1"):
         launch(print, 2)
 
 
 def test_several_machines_need_an_address() -> None:
-    with pytest.raises(ValueError, match="--dist-url"):
+    with pytest.raises(LaunchError, match="--dist-url"):
         launch(print, 1, num_machines=2, dist_url="auto")
 
 

@@ -49,6 +49,14 @@ def centroid(f: Tensor, f_new: Tensor) -> Tensor:
     return losses.centroid_loss(f, rows, targets, 0.04)
 
 
+def inter_camera(f: Tensor, f_new: Tensor) -> Tensor:
+    rows, classes, y = (x.to(f.device) for x in bank())
+    cameras, seen_by = torch.ones_like(classes), torch.zeros_like(y)
+    return losses.inter_camera_loss(
+        f, rows, classes, cameras, y, seen_by, temperature=0.04, num_negatives=9
+    )
+
+
 def penalty(f: Tensor, f_new: Tensor) -> Tensor:
     weight = draw(64, 5, seed=3).to(f.device).requires_grad_()
     return losses.r1_penalty(lambda x: [(x @ weight).square()], f) + 0 * f.sum()
@@ -63,6 +71,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "discriminator_loss": lambda f, g: losses.discriminator_loss([f], [g], "log"),
     "generator_loss": lambda f, g: losses.generator_loss([f, g]),
     "centroid_loss": centroid,
+    "inter_camera_loss": inter_camera,
     "perceptual_distance": lambda f, g: losses.perceptual_distance(
         [f[..., None, None]], [g[..., None, None]]
     ).sum(),

@@ -124,6 +124,12 @@ def test_a_value_that_can_not_work(data, tmp_path, changes, words):
     assert all(word in said for word in words), said
 
 
+def test_several_machines_without_an_address(data, tmp_path):
+    # the toolbox's default address is a port of this machine, one for all runs of a user
+    said = ended(tmp_path, data, "--num-machines", "2")
+    assert "several machines need --dist-url tcp://HOST:PORT" in said
+
+
 def test_an_evaluation_of_nothing(data, tmp_path):
     said = ended(tmp_path, data, "--eval-only")
     assert said.startswith("ConfigError: MODEL.WEIGHTS is empty")

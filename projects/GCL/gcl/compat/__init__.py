@@ -32,7 +32,7 @@ from .data import (
     plain_data_loader,
 )
 from .device import chosen_device, device_type, set_device
-from .distributed import gloo_launch, launch, lost_process, wrap_model
+from .distributed import LaunchError, gloo_launch, launch, lost_process, wrap_model
 from .evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
 from .imports import check_version, collections_mapping, torch_six, torchvision_ops
 from .market_layout import market_layout
@@ -50,6 +50,7 @@ from .training import (
 
 __all__ = [
     "DataLoaderX",
+    "LaunchError",
     "NotFetchedError",
     "device_type",
     "evaluate_rank",

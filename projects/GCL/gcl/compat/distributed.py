@@ -16,6 +16,10 @@ from .patching import replace
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
+class LaunchError(ValueError):
+    """Processes that can not be started as asked for; the message says what to give."""
+
+
 def launch(
     main_func: Callable[..., Any],
     num_gpus_per_machine: int,
@@ -38,7 +42,7 @@ def launch(
         What `main_func` returns where it runs in this process (one process, torchrun), else None.
 
     Raises:
-        ValueError: more processes than GPUs, or several machines without a dist_url.
+        LaunchError: more processes than GPUs, or several machines without a dist_url.
     """
     if all(name in os.environ for name in _TORCHRUN):
         rank, world_size, local_rank, local_size = (int(os.environ[name]) for name in _TORCHRUN)
@@ -50,7 +54,7 @@ def launch(
     _check_gpus(num_gpus_per_machine)
     if dist_url in (None, "auto"):
         if num_machines > 1:
-            raise ValueError("several machines need --dist-url tcp://HOST:PORT of the first")
+            raise LaunchError("several machines need --dist-url tcp://HOST:PORT of the first")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             dist_url = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
@@ -64,7 +68,7 @@ def launch(
 
 def _check_gpus(local_size: int) -> None:
     if device_type() == "cuda" and local_size > torch.cuda.device_count():
-        raise ValueError(
+        raise LaunchError(
             f"{local_size} processes for {torch.cuda.device_count()} GPUs on this machine: give "
             f"--num-gpus {torch.cuda.device_count()}, or MODEL.DEVICE cpu"
         )

@@ -38,7 +38,14 @@ from .user_modules import add_import_argument, import_modules
 logger = logging.getLogger("gcl")  # also where this file is __main__
 
 # What a user can put right: one sentence, no traceback. OSError names a file or a full disk.
-USER_ERRORS = (ConfigError, MissingStructureError, NoClusterError, DivergedError, OSError)
+USER_ERRORS = (
+    ConfigError,
+    MissingStructureError,
+    NoClusterError,
+    DivergedError,
+    compat.LaunchError,
+    OSError,
+)
 
 
 def load_config(args, numbers: Numbers | None = None):
@@ -149,6 +156,8 @@ def prepare(arguments) -> bool:
 
 def main() -> None:
     parser = default_argument_parser()
+    # the toolbox's is one port for all runs of a user: a second run at a time could not begin
+    parser.set_defaults(dist_url="auto")
     add_import_argument(parser)
     parser.add_argument(
         "--dry-run",
