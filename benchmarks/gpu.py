@@ -3,11 +3,11 @@
 
     python benchmarks/gpu.py --minutes 8
 
-Steps of every phase of market.yml, pku.yml and cuhk03.yml in several forms, beside the plain form
-of the same step (plain_step.py); where their time goes; pseudo labels by stage; renders; the
-estimator; loading. Nothing but the package is needed: crops and structures are noise. What there is
-no time for is left out, with a line. Without a GPU the same runs at small sizes: those numbers mean
-nothing, but that it works.
+Steps of every phase of ablations/market_paper.yml, market.yml, pku.yml and cuhk03.yml in several
+forms, beside the plain form of the same step (plain_step.py); where their time goes; pseudo labels
+by stage; renders; the estimator; loading. Nothing but the package is needed: crops and structures
+are noise. What there is no time for is left out, with a line. Without a GPU the same runs at small
+sizes: those numbers mean nothing, but that it works.
 
 Forms of a step: "fp32", "bf16" (SOLVER.AMP.ENABLED), "bf16 graph" (and GCL.CUDA_GRAPHS), "bf16
 compiled" (torch.compile of E_id and G, and the graph). GB is what torch holds of the GPU at most,
@@ -57,7 +57,8 @@ from fastreid.data.build import fast_batch_collator
 from fastreid.modeling import build_model
 
 CONFIGS = Path(__file__).parents[1] / "projects" / "GCL" / "configs"
-ROWS = {"market.yml": 12936, "cuhk03.yml": 4821, "pku.yml": 640}
+PAPER = "ablations/market_paper.yml"
+ROWS = {PAPER: 12936, "market.yml": 12936, "cuhk03.yml": 4821, "pku.yml": 640}
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
 FORMS = ("plain", "fp32", "bf16", "bf16 graph") if GPU else ("plain", "fp32", "bf16")
@@ -90,7 +91,7 @@ def config(name: str, phase: str, images: int | None = None):
     if not GPU:  # whether it works
         node.IMS_PER_BATCH = 4
         cfg.INPUT.SIZE_TRAIN = [64, 32]
-        if name == "market.yml":
+        if name in (PAPER, "market.yml"):
             cfg.merge_from_list(["MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.FEAT_DIM", 512])
     return cfg
 
@@ -387,15 +388,15 @@ def loading(clock: Clock) -> None:
 # ---------------------------------------------------------------------- all of it
 def plan() -> list[tuple[str, float, Callable[[Clock], None]]]:
     """(what, seconds that it may take on a GPU, the work), in order of worth."""
-    market, others = "market.yml", ("pku.yml", "cuhk03.yml")
+    market, others = PAPER, ("market.yml", "pku.yml", "cuhk03.yml")
     layout = ("bf16", "bf16 NCHW", "fp32", "fp32 NCHW")
     work = [
-        ("market joint", 40, lambda c: steps(c, market, "joint")),
-        ("market joint, 64 images", 40, lambda c: steps(c, market, "joint", 64)),
+        ("market_paper joint", 40, lambda c: steps(c, market, "joint")),
+        ("market_paper joint, 64 images", 40, lambda c: steps(c, market, "joint", 64)),
         ("anatomy of the joint step", 30, lambda c: anatomy(c, market, "joint")),
         ("labels", 20, labels),
-        ("market contrast", 20, lambda c: steps(c, market, "contrast")),
-        ("market generator", 30, lambda c: steps(c, market, "generator")),
+        ("market_paper contrast", 20, lambda c: steps(c, market, "contrast")),
+        ("market_paper generator", 30, lambda c: steps(c, market, "generator")),
         ("pku joint", 30, lambda c: steps(c, "pku.yml", "joint")),
         ("renders", 10, renders),
         ("estimator", 15, estimator),

@@ -20,6 +20,7 @@ from gcl.config import (
     check_pretraining_cfg,
     generator_size,
 )
+from gcl.engine.data_defaults import data_defaults
 from gcl.engine.toolbox_keys import check_toolbox_keys
 from gcl.pretraining.view_generator import get_pretraining_cfg
 from gcl.tools.command_line import given_keys, merge_config
@@ -211,6 +212,63 @@ def test_processes_must_divide_the_source_s_batch(good_cfg):
 def test_evaluation_asks_for_no_source(good_cfg):
     source = ("GCL.SOURCE.NAMES", ("DrawnPeople",), "GCL.SOURCE.ROOT", "/on/another/machine")
     check_gcl_config(good_cfg(*source), training=False)
+
+
+def shipped(name: str):
+    cfg = get_cfg()
+    add_gcl_config(cfg)
+    cfg.merge_from_file(os.path.join(CONFIGS, name))
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("name", "crops", "cameras", "halved"),
+    [("market.yml", 12936, 6, 1), ("duke.yml", 16522, 8, 1), ("msmt17.yml", 32621, 15, 2)],
+)
+def test_full_size_follows_the_number_of_crops(name, crops, cameras, halved):
+    """Labels by the rule of a folder of crops; as many images between two labellings, in steps of
+    twice the size."""
+    cfg, rule = shipped(name), data_defaults(crops, cameras)
+    for key in ("K1", "K2", "MIN_SAMPLES", "EPS"):
+        assert cfg.GCL.LABELS[key] == rule[f"GCL.LABELS.{key}"]
+    assert rule["GCL.CAMERA_NORM"] and cfg.GCL.CAMERA_NORM
+    twice = cfg.SOLVER.IMS_PER_BATCH / rule["SOLVER.IMS_PER_BATCH"]
+    assert cfg.GCL.CONTRAST.IMS_PER_BATCH == cfg.SOLVER.IMS_PER_BATCH and twice == 2
+    assert cfg.GCL.ITERS_PER_EPOCH == round(rule["GCL.ITERS_PER_EPOCH"] / twice / halved)
+
+
+@pytest.mark.parametrize("name", ["market.yml", "duke.yml", "msmt17.yml", "market_from_drawn.yml"])
+def test_full_size_is_the_measured_recipe(name):
+    """What is another: backbone, sizes, rates and lengths of E_id, and what follows from crops."""
+    cfg, pku = shipped(name), shipped("pku.yml")
+    own = {"IMS_PER_BATCH", "EPOCHS", "STEPS", "OPT", "BASE_LR"}
+    for phase in ("GENERATOR", "DISCRIMINATOR", "JOINT"):
+        left_out = own if phase == "JOINT" else set()
+        for key in pku.GCL[phase].keys() - left_out:
+            assert cfg.GCL[phase][key] == pku.GCL[phase][key], key
+    assert cfg.GCL.FREEZE_BN and cfg.GCL.CAMERA_NORM and cfg.GCL.LABELS.FEATURES == "fresh"
+    assert cfg.MODEL.LOSSES.NAME == pku.MODEL.LOSSES.NAME
+    assert cfg.MODEL.LOSSES.VIEW == pku.MODEL.LOSSES.VIEW
+    assert (cfg.SOLVER.OPT, cfg.GCL.CONTRAST.OPT) == ("Adam", "Adam")
+    assert cfg.SOLVER.BASE_LR == cfg.GCL.CONTRAST.BASE_LR == 3.5e-4
+    assert (cfg.MODEL.BACKBONE.DEPTH, tuple(cfg.INPUT.SIZE_TRAIN)) == ("50x", (256, 128))
+    # counted over all epochs that teach E_id the rate falls after 20 and 40 of 50
+    contrast = cfg.GCL.CONTRAST.EPOCHS
+    assert contrast + cfg.GCL.JOINT.EPOCHS == 50
+    assert [contrast + step for step in cfg.SOLVER.STEPS] == [20, 40]
+
+
+def test_the_papers_form_is_the_papers():
+    """The defaults, but for the one that is not the paper's, and R1 in every step."""
+    cfg, paper = shipped("ablations/market_paper.yml"), get_cfg()
+    add_gcl_config(paper)
+    paper.GCL.LABELS.FEATURES = "bank"
+    assert cfg.GCL == paper.GCL
+    for name in ("VIEW", "RECONSTRUCTION", "FEATURE", "ADVERSARIAL", "R1"):
+        assert cfg.MODEL.LOSSES[name] == paper.MODEL.LOSSES[name]
+    assert cfg.MODEL.LOSSES.R1.EVERY == 1
+    assert {*cfg.MODEL.LOSSES.NAME} == {*LOSSES} - {"InterCameraLoss"}
+    assert (cfg.MODEL.BACKBONE.DEPTH, tuple(cfg.INPUT.SIZE_TRAIN)) == ("50x", (256, 128))
 
 
 def test_a_gpu_that_is_not_there(good_cfg, monkeypatch):

@@ -10,8 +10,8 @@ published is in the two lists below, one small function each. Its docstring says
     Until     when it can be deleted
 
 The public names are `launch`, `lost_process`, `set_device`, `device_type`, `DataLoaderX`,
-`evaluate_rank` and, to compare against, `stock("fastreid.module.name")`: the toolbox's own object
-behind an adapted name.
+`evaluate_rank`, `NotFetchedError` and, to compare against, `stock("fastreid.module.name")`: the
+toolbox's own object behind an adapted name.
 
 `GCL_COMPAT_SKIP=name,name` leaves adaptations out. It is for the tests, which show that each one is
 needed, and for whoever wants to see whether a newer torch or fastreid still needs it.
@@ -36,7 +36,7 @@ from .distributed import LaunchError, gloo_launch, launch, lost_process, wrap_mo
 from .evaluation import evaluate_rank, no_compiler, numpy_rank, rerank_on_cpu
 from .imports import check_version, collections_mapping, torch_six, torchvision_ops
 from .market_layout import market_layout
-from .modeling import normalise_once, regnet_files
+from .modeling import NotFetchedError, normalise_once, regnet_files, told_where_weights_go
 from .patching import stock
 from .training import (
     best_metric,
@@ -51,6 +51,7 @@ from .training import (
 __all__ = [
     "DataLoaderX",
     "LaunchError",
+    "NotFetchedError",
     "device_type",
     "evaluate_rank",
     "launch",
@@ -77,6 +78,7 @@ ADAPTATIONS: tuple[Callable[[], None], ...] = (
     image_to_tensor,
     normalise_once,
     regnet_files,
+    told_where_weights_go,
     chosen_device,
     gloo_launch,
     wrap_model,

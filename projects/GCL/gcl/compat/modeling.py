@@ -53,3 +53,46 @@ def regnet_files() -> None:
     for name in ("regnet", "effnet"):
         module = importlib.import_module(f"fastreid.modeling.backbones.regnet.{name}")
         replace(module, f"{name}_cfg", beside_fastreid)
+
+
+class NotFetchedError(OSError):
+    """ImageNet weights are not on this machine and can not be fetched; says where to put them."""
+
+
+def told_where_weights_go() -> None:
+    """Say which file of ImageNet weights to put where, when it can not be fetched.
+
+    Why: the toolbox lets the failure of the connection through.
+    Symptom: `ConnectionError: HTTPSConnectionPool(host='download.pytorch.org', ...` and no remedy.
+    Versions: all, with MODEL.BACKBONE.PRETRAIN and the backbones below.
+    Until: fastreid says it.
+    """
+    for name in ("resnet", "resnext", "osnet", "regnet.effnet", "regnet.regnet"):
+        module = importlib.import_module(f"fastreid.modeling.backbones.{name}")
+
+        def told(original: Callable[..., Any], module: Any = module) -> Callable[..., Any]:
+            def init_pretrained_weights(*arguments: Any) -> Any:
+                url = module.model_urls[arguments[-1]]  # osnet's takes a model first
+                try:
+                    return original(*arguments)
+                except Exception as error:
+                    place = _cached(module, url, arguments[-1])
+                    if os.path.isfile(place):  # it is another failure
+                        raise
+                    raise NotFetchedError(
+                        f"ImageNet weights can not be fetched ({type(error).__name__}): put the"
+                        f" file {url} as {place}, or anywhere with MODEL.BACKBONE.PRETRAIN_PATH;"
+                        " MODEL.WEIGHTS <file> needs none."
+                    ) from error
+
+            return init_pretrained_weights
+
+        replace(module, "init_pretrained_weights", told)
+
+
+def _cached(module: Any, url: str, key: str) -> str:
+    """Where the toolbox keeps a file that it fetches."""
+    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
+    home = os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
+    name = f"{key}_imagenet.pth" if module.__name__.endswith("osnet") else url.split("/")[-1]
+    return os.path.join(home, "checkpoints", name)

@@ -13,6 +13,7 @@ from fastreid.modeling.heads import build_heads
 from fastreid.utils import comm
 from torch import Tensor, nn
 
+from gcl.compat import NotFetchedError
 from gcl.config import ConfigError
 
 from .heads import IdentityHead
@@ -25,6 +26,7 @@ def build_encoder(cfg) -> nn.Module:
 
     Raises:
         ConfigError: there is none of that name, or it can not be built as the other keys say.
+        NotFetchedError: its ImageNet weights are not here and can not be fetched.
     """
     node = cfg.MODEL.BACKBONE
     try:
@@ -36,6 +38,8 @@ def build_encoder(cfg) -> nn.Module:
         ) from error
     try:
         return build_backbone(cfg)
+    except NotFetchedError:
+        raise
     except (KeyError, ValueError, RuntimeError, ImportError, OSError) as error:
         reason = f"{type(error).__name__} {error}".strip().splitlines()[0]
         what, remedy = f"DEPTH {node.DEPTH!r}, NORM {node.NORM!r}", "give a DEPTH and NORM it has"
