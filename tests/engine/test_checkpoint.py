@@ -29,7 +29,8 @@ def test_a_checkpoint_holds_the_model_what_was_registered_and_the_rest(checkpoin
     checkpointer.save("model_0001", epoch=1)
     saved = runs.load(tmp_path / "model_0001.pth")
     assert saved["epoch"] == 1
-    assert saved["training_state"] == {"seed": 3, "evaluated": True, "images": "digest"}
+    state = {"seed": 3, "evaluated": True, "images": "digest", "source": ""}
+    assert saved["training_state"] == state
     runs.assert_same(saved["model"], dict(checkpointer.model.state_dict()))
     assert checkpointer.get_checkpoint_file() == str(tmp_path / "model_0001.pth")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]

@@ -55,7 +55,7 @@ def trainer(toy, tmp_path):
         cfg=runs.config(tmp_path, toy),
         epoch=0,
         plan=Plan(),
-        gcl=SimpleNamespace(bank=bank, device=torch.device("cpu")),
+        gcl=SimpleNamespace(bank=bank, proxies=None, device=torch.device("cpu")),
         state=SimpleNamespace(seed=7, evaluated=True),
         _hooks=[],
         storage=Storage(),

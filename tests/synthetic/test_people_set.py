@@ -313,9 +313,9 @@ def test_one_line_says_how_long_it_takes_and_how_to_draw_another_number(
     with caplog.at_level(logging.INFO):
         write(tmp_path / "few", replace(SMALL, people=130), workers=1)
     (line,) = [r.getMessage() for r in caplog.records if r.name == module.logger.name]
-    # 125 x 20 crops at 20 a second are 125 seconds
+    # 125 x 20 crops at 40 a second are 63 seconds
     assert line.startswith("Drawing 2500 of 2600 crops of 130 people into")
-    assert "about 3 min" in line
+    assert "about 2 min" in line
     assert f"python -m gcl.synthetic.draw_people {tmp_path / 'few'} --people N" in line
     caplog.clear()
     write(tmp_path / "few", None)

@@ -45,6 +45,7 @@ def get_encoder_cfg() -> CN:
     cfg = get_cfg()
     add_gcl_config(cfg)
     cfg.SEED = 0
+    cfg.SOLVER.AMP.ENABLED = False  # None, a run of GCL's, means nothing here
     cfg.PRETRAIN = CN()
     # Where the drawn people are kept; a folder can serve several trainings.
     cfg.PRETRAIN.DATA = "logs/encoder/people"

@@ -113,6 +113,8 @@ def build_trainer(cfg):
 
 def run_process(args):
     """:func:`run` in one process of the job."""
+    # a full disk also has no room for log.txt: the sentence that says so comes without tracebacks
+    logging.raiseExceptions = False
     try:
         import_modules(args.modules)  # a process that the launcher has started knows none
         return run(args)
