@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fastreid.config import CfgNode, get_cfg
 
 from gcl.config import ConfigError, add_gcl_config
 from gcl.modeling.encoder_weights import weights_file
+
+from .user_modules import import_modules
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -149,6 +153,20 @@ def given_keys(path: str, pairs: Sequence[str]) -> set[str]:
 
     tree = CfgNode.load_yaml_with_base(path) if path else {}
     return {*leaves(tree, ""), *pairs[::2]}
+
+
+def run_command(
+    run: Callable[[argparse.Namespace], None],
+    args: argparse.Namespace,
+    errors: tuple[type[Exception], ...] = (ConfigError, OSError),
+) -> None:
+    """Import the files of ``--import`` and run; ``errors``, which a user can mend, end the process
+    with their sentence."""
+    try:
+        import_modules(args.modules)
+        run(args)
+    except errors as error:
+        sys.exit(sentence(error))
 
 
 def sentence(error: Exception) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import sys
 
 import numpy as np
 
@@ -23,10 +22,9 @@ from gcl.data.crop_list import SKIPPED, write_list
 from gcl.inference import ReID
 from gcl.inference.folder_features import folder_features
 
-from .command_line import sentence
+from .command_line import run_command
 from .model_arguments import add_model_arguments
 from .prepare_structure import printable
-from .user_modules import import_modules
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,12 +54,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, OSError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args())
 
 
 if __name__ == "__main__":

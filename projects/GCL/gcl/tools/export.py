@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from gcl import ConfigError
 from gcl.inference.onnx_export import BATCHES, INPUTS, TOLERANCE, write_onnx
 from gcl.inference.plain_baseline import foreign_backbone, plain_baseline, write_baseline
 from gcl.inference.trained_encoder import open_encoder
 
-from .command_line import sentence
-from .user_modules import add_import_argument, import_modules
+from .command_line import run_command
+from .user_modules import add_import_argument
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,12 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, OSError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 
 import torch
 from fastreid.evaluation.evaluator import inference_context
@@ -24,9 +23,9 @@ from gcl.engine.foreign_cameras import test_cameras
 from gcl.engine.initial_weights import check_evaluated_weights
 from gcl.evaluation.rank_sheet import RankList, picture_format, rank, rank_sheet
 
-from .command_line import find_config, read_config, sentence
+from .command_line import find_config, read_config, run_command
 from .open_encoder import load_encoder
-from .user_modules import add_import_argument, import_modules
+from .user_modules import add_import_argument
 
 
 def parse_args() -> argparse.Namespace:
@@ -89,12 +88,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, OSError, ValueError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args(), (ConfigError, OSError, ValueError))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.evaluation.run_result import leave_result
 
-from .command_line import read_config, sentence
+from .command_line import read_config, run_command
 from .open_encoder import load_encoder
-from .user_modules import add_import_argument, import_modules
+from .user_modules import add_import_argument
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,12 +76,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, OSError, ValueError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args(), (ConfigError, OSError, ValueError))
 
 
 if __name__ == "__main__":

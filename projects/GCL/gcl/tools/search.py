@@ -15,7 +15,6 @@ import argparse
 import csv
 import io
 import os
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,10 +32,9 @@ from gcl.inference import ReID
 from gcl.inference.folder_features import folder_features, kept_file
 from gcl.inference.reid import paths_of
 
-from .command_line import sentence
+from .command_line import run_command
 from .model_arguments import add_model_arguments
 from .prepare_structure import printable
-from .user_modules import import_modules
 
 FEATURES = "features"
 """Folder of kept features in OUTPUT_DIR."""
@@ -182,12 +180,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, OSError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args())
 
 
 if __name__ == "__main__":
