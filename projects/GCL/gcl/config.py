@@ -72,6 +72,9 @@ def add_gcl_config(cfg: CN) -> None:
     # The batch norm layers of E_id's backbone keep the statistics that they come with (ImageNet's,
     # or those of MODEL.WEIGHTS), also in training: steadier where batches are small or few.
     cfg.GCL.FREEZE_BN = False
+    # Share of the weights that E_id starts from in those that the last epoch ends with (WiSE-FT):
+    # what a start knew that has seen people is not forgotten. 0: none of them. Needs FREEZE_BN.
+    cfg.GCL.START_SHARE = 0.0
 
     # ---- your own crops, the data set "OwnCrops" in DATASETS.NAMES
     cfg.GCL.DATA = CN()
@@ -253,6 +256,15 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         not (gcl.CUDA_GRAPHS and "InterCameraLoss" in losses.NAME),
         "GCL.CUDA_GRAPHS is on, but MODEL.LOSSES.NAME has InterCameraLoss, whose memory is of"
         " another size in every epoch: set GCL.CUDA_GRAPHS to False.",
+    )
+    _require(
+        0 <= gcl.START_SHARE < 1,
+        f"GCL.START_SHARE is {gcl.START_SHARE}: a share of the weights must be in [0, 1).",
+    )
+    _require(
+        gcl.START_SHARE == 0 or gcl.FREEZE_BN,
+        f"GCL.START_SHARE is {gcl.START_SHARE}, but batch norm moves, and a mean of weights has"
+        " statistics of its own: set GCL.FREEZE_BN True, or GCL.START_SHARE 0.",
     )
     for phase in gcl.PHASES:
         _require(

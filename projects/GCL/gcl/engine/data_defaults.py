@@ -28,9 +28,9 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
 
     With N images, and d = min(N, 16 tracks) of them different (d = N without tracks):
 
-    - GCL.ITERS_PER_EPOCH: max(min(d / 16, 40), d / 128) steps, so that the 16 epochs with contrast
-      draw every image 32 times where there are few, 640 steps where there are up to 5,120, and
-      every image 4 times where there are more. Epochs stay 2 + 1 + 14.
+    - GCL.ITERS_PER_EPOCH: max(min(d / 16, 40), d / 80) steps, so that the 16 epochs with contrast
+      draw every image 32 times where there are few, 640 steps where there are up to 3,200, and
+      every image 6.4 times where there are more. Epochs stay 2 + 1 + 14.
     - GCL.LABELS.K1: 12 + 2.75 log2(d / 640), in 12 ... 30: how many crops a person has, and so how
       far a neighbourhood should reach, does not follow from N where that is small, and where tracks
       are known it matters little. K2 and MIN_SAMPLES: a fifth of it (rounded up; rounded down, at
@@ -59,7 +59,7 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
     k1 = min(round(12 + 2.75 * octaves), 30)
     batch = 32 if images >= 128 else 16
     return {
-        "GCL.ITERS_PER_EPOCH": max(math.ceil(max(min(different / 16, 40), different / 128)), 4),
+        "GCL.ITERS_PER_EPOCH": max(math.ceil(max(min(different / 16, 40), different / 80)), 4),
         "GCL.CONTRAST.EPOCHS": 2,
         "GCL.GENERATOR.EPOCHS": 1,
         "GCL.JOINT.EPOCHS": PASSES - 2,

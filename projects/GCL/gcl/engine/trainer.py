@@ -38,6 +38,7 @@ from .initial_weights import without_imagenet
 from .late_losses import LateLosses
 from .optimizer import PhaseOptimizer
 from .phases import PhasePlan, PhaseSchedule
+from .start_share import StartShareHook
 from .statistics import StatisticsHook
 from .testing import TestedTrainer, check_tests
 from .track_verification import TrackVerificationHook
@@ -139,6 +140,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}
         if self.source_set is not None:
             parts["source"] = SourceState(self.gcl.source)
+        parts |= {"start": hook for hook in self._hooks if isinstance(hook, StartShareHook)}
         use_atomic_checkpointer(self, **parts)
 
     @property
@@ -218,6 +220,8 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]
         if comm.is_main_process():
             end.append(SheetHook())
+        if self.cfg.GCL.START_SHARE > 0:
+            end.append(StartShareHook(self.cfg.GCL.START_SHARE, self.gcl))
         return start + toolbox[:last] + end + toolbox[last:]
 
     def train(self) -> dict | None:
