@@ -1,9 +1,9 @@
 """Which structure is whose: a crop is known by its data set and path, not by its base name.
 
 A crop's key is ``<data set>/<path below the data set's folder>``, with its suffix and with "/"
-between folders. What we write is named after it: ``<key>`` (renders) or ``<key>.npz`` (meshes).
-What we read may come from elsewhere, so that it is looked for under the tails of the crop's path,
-too: of ``/x/y/a.jpg`` those are ``x/y/a.jpg``, ``y/a.jpg`` (what was made for the folder ``y``) and
+between folders. What we write, renders and meshes, is named after it: ``<key>.npz``. What we read
+may come from elsewhere, so that it is looked for under the tails of the crop's path, too: of
+``/x/y/a.jpg`` those are ``x/y/a.jpg``, ``y/a.jpg`` (what was made for the folder ``y``) and
 ``a.jpg`` (the authors' flat folders). Where another crop has the same tail, neither gets it.
 """
 
@@ -37,10 +37,16 @@ def mesh_name(key: str) -> str:
     return f"{key}.npz"
 
 
+def renders_name(key: str) -> str:
+    """The one file of a crop's renders."""
+    return f"{key}.npz"
+
+
 def render_names(path: str, key: str) -> Iterator[str]:
-    """Names that a crop's renders can have, its own first."""
-    yield key
-    yield from _tails(path)
+    """Names that a crop's renders can have, its own first, and one file before eight pictures."""
+    for name in (key, *_tails(path)):
+        yield renders_name(name)
+        yield name
 
 
 def mesh_names(path: str, key: str) -> Iterator[str]:
@@ -89,7 +95,7 @@ def locate(
         for name in names(path, key):
             if name in files:
                 found[path] = name
-                if name not in (key, mesh_name(key)):
+                if name not in (key, mesh_name(key), renders_name(key)):
                     borrowed[name] = key
                 break
     for path, key in crops.items() if borrowed else ():

@@ -1,0 +1,119 @@
+"""The eight renders of a crop on disk.
+
+We write one file a crop, ``<dir>/<split>/renders/<crop>.npz``: an array (h, w) of uint8 a view,
+named as in :data:`FOLDERS`, each compressed by itself, so that who needs two views unpacks two.
+``render`` is the person from its own view, ``render_45`` ... ``render_315`` the same mesh turned by
+that yaw. We read the published layout as well, a folder a view with a picture a crop:
+``<dir>/<split>/render/<crop>`` and so on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from gcl.atomic_files import atomic
+
+from .array_files import read_npz
+from .crop_keys import files_below, renders_name
+
+TURNS = (45, 90, 135, 180, 225, 270, 315)
+"""Yaws in degrees by which meshes are turned."""
+
+FOLDERS = ("render", *(f"render_{turn}" for turn in TURNS))
+
+RENDERS = "renders"
+
+MOST = 2**24
+"""Pixels of a render."""
+
+
+def view_name(turn: int) -> str:
+    """Of :data:`FOLDERS`."""
+    return "render" if turn == 0 else f"render_{turn}"
+
+
+def render_path(folder: str, name: str, turn: int) -> str:
+    """Path of one picture below a split's folder."""
+    return os.path.join(folder, view_name(turn), name)
+
+
+def read_render(path: str) -> Image.Image:
+    """A render that is a picture of its own, mode "L".
+
+    Raises:
+        OSError: the file is missing or broken; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST:
+                raise ValueError(f"{image.width} x {image.height} pixels are no render")
+            return image.convert("L")
+    except Exception as error:  # Pillow's decoders meet damage with a dozen kinds of exceptions
+        raise OSError(
+            f"structure render {path} can not be read ({error}): render it again."
+        ) from error
+
+
+def read_renders(path: str, turns: Sequence[int]) -> list[Image.Image]:
+    """Views of the one file of a crop, mode "L".
+
+    Args:
+        turns: in degrees, of 0 and :data:`TURNS`.
+
+    Raises:
+        OSError: the file is missing or broken, or lacks one of them; the message names it.
+    """
+    names = [view_name(turn) for turn in turns]
+    try:
+        views = read_npz(path, names, most=MOST * len(names))
+        for name in names:
+            if name not in views:
+                raise ValueError(f"there is no {name} in it")
+            if views[name].dtype != np.uint8 or views[name].ndim != 2 or not views[name].size:
+                raise ValueError(f"its {name} is {views[name].dtype} {views[name].shape}, no grey")
+        return [Image.fromarray(views[name]) for name in names]
+    except Exception as error:  # a damaged archive can raise nearly anything
+        raise OSError(
+            f"structure renders {path} can not be read ({error}): render them again."
+        ) from error
+
+
+def write_renders(folder: str, key: str, views: Sequence[Image.Image]) -> None:
+    """Write the one file of a crop, all or nothing.
+
+    Args:
+        folder: the split's folder, with that of the file in it.
+        key: of the crop.
+        views: the own view and the seven turned ones, eight images of mode "L", in the order of
+            :data:`FOLDERS`.
+    """
+    arrays = {view: np.asarray(image) for view, image in zip(FOLDERS, views, strict=True)}
+    with atomic(os.path.join(folder, RENDERS, renders_name(key))) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def names_in(folder: str) -> set[str]:
+    """Crops of which a split's folder has the one file, or all eight pictures, by their names
+    there, without ``.npz``."""
+    files = files_below(os.path.join(folder, RENDERS), ".npz")
+    pictures = (files_below(os.path.join(folder, view)) for view in FOLDERS)
+    return {name.removesuffix(".npz") for name in files} | set.intersection(*pictures)
+
+
+def renders_whole(folder: str, key: str) -> bool:
+    """Whether the renders of a crop in a split's folder can be read: those in its one file, where
+    it has one, else the eight pictures."""
+    path = os.path.join(folder, RENDERS, renders_name(key))
+    try:
+        if os.path.exists(path):
+            read_renders(path, (0, *TURNS))
+        else:
+            for turn in (0, *TURNS):
+                read_render(render_path(folder, key, turn))
+    except OSError:
+        return False
+    return True
