@@ -5,8 +5,8 @@ rendered from meshes?
 
 CPU-milliseconds of one data worker for one batch (own view and a turned one of every image, as
 :class:`gcl.data.view_dataset.ViewDataset` asks for them, the crop itself included), and the files
-and the disk space that an image takes. One thread, files in the page cache, noise for crops, Anny bodies in the poses
-of pedestrians. Time is CPU time, so a busy machine spoils little.
+and the disk space that an image takes. One thread, files in the page cache, noise for crops, Anny
+bodies in the poses of pedestrians. Time is CPU time, so a busy machine spoils little.
 """
 
 from __future__ import annotations

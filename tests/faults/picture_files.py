@@ -43,7 +43,7 @@ def picture_kinds(folder: str) -> list[Kind]:
     ]
     grey = _file(colours.convert("L"), "JPEG")
     renders = Kind("render.jpg", grey, _render_reader(folder, grey), often=3)
-    one = Kind("renders.npz", *_one_file(folder, colours.convert("L")))
+    one = Kind("renders.tif", *_one_file(folder, colours.convert("L")))
     return [*crops, renders, one, *_drawn_kinds(rng)]
 
 
@@ -90,7 +90,7 @@ def _one_file(folder: str, view: Image.Image) -> tuple[bytes, Callable[[str], No
     """All eight views of a crop in one file: its content, and how training and preparation read
     it."""
     train = os.path.join(folder, "one", "train")
-    written = os.path.join(train, "renders", "crop.png.npz")
+    written = os.path.join(train, "renders", "crop.png.tif")
     os.makedirs(os.path.dirname(written))
     write_renders(train, "crop.png", [view] * 8)
     with open(written, "rb") as file:

@@ -105,7 +105,7 @@ def test_a_broken_render_is_named(tmp_path, write_renders, content):
 
 def test_a_missing_render_is_named(tmp_path, write_renders):
     store = RenderStore(write_renders(tmp_path, ["a.jpg"]), "train", ABC)
-    path = tmp_path / "train" / "renders" / "b.jpg.npz"  # as it would be written
+    path = tmp_path / "train" / "renders" / "b.jpg.tif"  # as it would be written
     with pytest.raises(OSError, match=re.escape(str(path))):
         store.load("b.jpg", 45)
 
@@ -132,8 +132,8 @@ def test_one_file_gives_the_pixels_of_eight(tmp_path):
     assert np.array_equal(own, views[0]) and np.array_equal(turned, views[5])
     assert "a.jpg" in one and "b.jpg" not in one
     split = str(tmp_path / "one" / "train")
-    assert one.files("a.jpg") == {f"{split}/renders/a.jpg.npz": (0, *TURNS)}
-    assert one.files("b.jpg") == {f"{split}/renders/b.jpg.npz": (0, *TURNS)}
+    assert one.files("a.jpg") == {f"{split}/renders/a.jpg.tif": (0, *TURNS)}
+    assert one.files("b.jpg") == {f"{split}/renders/b.jpg.tif": (0, *TURNS)}
     split = str(tmp_path / "eight" / "train")
     named = zip(FOLDERS, (0, *TURNS), strict=True)
     assert eight.files("a.jpg") == {f"{split}/{folder}/a.jpg": (turn,) for folder, turn in named}
@@ -164,7 +164,7 @@ def test_a_crop_s_own_pictures_go_before_another_s_file(tmp_path):
     store = RenderStore(str(tmp_path), "train", {path: "Shop/cam1/1.jpg"})
     assert path in store and grey_of(store, path) == 2
     crops = {path: "Shop/cam1/1.jpg", "/d/mall/cam1/1.jpg": "Mall/cam1/1.jpg"}
-    with pytest.raises(MissingStructureError, match="cam1/1.jpg.npz would be the structure of two"):
+    with pytest.raises(MissingStructureError, match="cam1/1.jpg.tif would be the structure of two"):
         RenderStore(str(tmp_path), "train", crops)
 
 

@@ -247,7 +247,7 @@ def test_structures_are_those_that_are_prepared_from_the_same_mesh(folder, tmp_p
     out = str(tmp_path / "train")
     assert prepare(Preparation(crops, source, out, ["renders"], SMALL.height)).complete
     for shot in shots:
-        made = read_renders(f"{out}/renders/{shot.name}.npz", (0, *TURNS))
+        made = read_renders(f"{out}/renders/{shot.name}.tif", (0, *TURNS))
         for view, image in zip(FOLDERS, made, strict=True):
             ours = (folder / "meshes" / shot.split / view / shot.name).read_bytes()
             assert ours == files.jpeg(np.asarray(image), 95), (shot.name, view)

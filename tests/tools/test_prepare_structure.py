@@ -78,7 +78,7 @@ def test_a_folder_of_crops_is_a_training_set(tmp_path, crops, run):
     # again, and with the meshes too, from which the renders can be made again
     assert run(*arguments)[1].splitlines()[3].split()[:4] == ["train", "3", "0", "3"]
     assert run(*arguments, "--write", "geometry")[0] == 0
-    os.remove(out / "train" / "renders" / "crops" / "a.jpg.npz")
+    os.remove(out / "train" / "renders" / "crops" / "a.jpg.tif")
     status, printed = run(crops, "--source", "geometry", "--out", out)
     assert status == 0 and printed.splitlines()[2].split()[:4] == ["train", "3", "1", "2"]
 
@@ -104,7 +104,7 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     geometry = read_geometry(str(mesh), figure().faces)
     assert geometry.yaw == pytest.approx(64 / 255 * 360)
     views = render_views(geometry, (0, *TURNS), (32, 20))
-    written = str(out / "train" / "renders" / "crops" / "b.png.npz")
+    written = str(out / "train" / "renders" / "crops" / "b.png.tif")
     for image, view in zip(read_renders(written, (0, *TURNS)), views, strict=True):
         assert np.array_equal(image, view)
         rows = np.asarray(view).any(1).nonzero()[0]
@@ -112,7 +112,7 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     # again: nothing to do but what a killed run left
     estimator.log.clear()
     (crops / "bad.jpg").unlink()
-    os.remove(out / "train" / "renders" / "crops" / "a.jpg.npz")
+    os.remove(out / "train" / "renders" / "crops" / "a.jpg.tif")
     status, printed = run(crops, "--out", out)
     assert status == 0 and estimator.log == []
     assert printed.splitlines()[0].endswith("low_confidence.txt")
@@ -160,9 +160,9 @@ def test_renders_are_checked_and_the_exit_status_says_so(tmp_path, crops, run):
     check = (crops, "--source", "renders", "--out", out)
     status, printed = run(*check)
     assert (status, printed.splitlines()[0]) == (0, "train: 3 files: all good.")
-    (out / "train" / "renders" / "crops" / "b.png.npz").write_bytes(b"")
+    (out / "train" / "renders" / "crops" / "b.png.tif").write_bytes(b"")
     status, printed = run(*check)
-    assert status == 1 and f"broken: {out}/train/renders/crops/b.png.npz" in printed
+    assert status == 1 and f"broken: {out}/train/renders/crops/b.png.tif" in printed
     assert "look at" in printed  # at the other two
     run(crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", out, "--write", "geometry")
     check = (crops, "--source", "geometry", "--write", "geometry", "--out", out)

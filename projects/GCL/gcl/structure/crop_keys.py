@@ -1,9 +1,9 @@
 """Which structure is whose: a crop is known by its data set and path, not by its base name.
 
 A crop's key is ``<data set>/<path below the data set's folder>``, with its suffix and with "/"
-between folders. What we write, renders and meshes, is named after it: ``<key>.npz``. What we read
-may come from elsewhere, so that it is looked for under the tails of the crop's path, too: of
-``/x/y/a.jpg`` those are ``x/y/a.jpg``, ``y/a.jpg`` (what was made for the folder ``y``) and
+between folders. What we write is named after it: ``<key>.tif`` (renders) or ``<key>.npz`` (meshes).
+What we read may come from elsewhere, so that it is looked for under the tails of the crop's path,
+too: of ``/x/y/a.jpg`` those are ``x/y/a.jpg``, ``y/a.jpg`` (what was made for the folder ``y``) and
 ``a.jpg`` (the authors' flat folders). Where another crop has the same tail, neither gets it.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+RENDERS_SUFFIX = ".tif"
 
 CropKeys = Mapping[str, str]
 """Path of each photograph -> its key."""
@@ -39,7 +41,7 @@ def mesh_name(key: str) -> str:
 
 def renders_name(key: str) -> str:
     """The one file of a crop's renders."""
-    return f"{key}.npz"
+    return key + RENDERS_SUFFIX
 
 
 def render_names(path: str, key: str) -> Iterator[str]:

@@ -1,10 +1,9 @@
 """The eight renders of a crop on disk.
 
-We write one file a crop, ``<dir>/<split>/renders/<crop>.npz``: an array (h, w) of uint8 a view,
-named as in :data:`FOLDERS`, each compressed by itself, so that who needs two views unpacks two.
-``render`` is the person from its own view, ``render_45`` ... ``render_315`` the same mesh turned by
-that yaw. We read the published layout as well, a folder a view with a picture a crop:
-``<dir>/<split>/render/<crop>`` and so on.
+We write one file a crop, ``<dir>/<split>/renders/<crop>.tif`` (:mod:`.view_strip`): the person from
+its own view, below that the same mesh turned by 45, 90 ... 315 degrees. We read the published
+layout as well, a folder a view with a picture a crop: ``<dir>/<split>/render/<crop>``,
+``render_45/<crop>`` ... ``render_315/<crop>``.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image
 
 from gcl.atomic_files import atomic
 
-from .array_files import read_npz
-from .crop_keys import files_below, renders_name
+from .crop_keys import RENDERS_SUFFIX, files_below, renders_name
+from .view_strip import MOST, read_strip, write_strip
 
 TURNS = (45, 90, 135, 180, 225, 270, 315)
 """Yaws in degrees by which meshes are turned."""
@@ -27,18 +25,10 @@ FOLDERS = ("render", *(f"render_{turn}" for turn in TURNS))
 
 RENDERS = "renders"
 
-MOST = 2**24
-"""Pixels of a render."""
-
-
-def view_name(turn: int) -> str:
-    """Of :data:`FOLDERS`."""
-    return "render" if turn == 0 else f"render_{turn}"
-
 
 def render_path(folder: str, name: str, turn: int) -> str:
     """Path of one picture below a split's folder."""
-    return os.path.join(folder, view_name(turn), name)
+    return os.path.join(folder, "render" if turn == 0 else f"render_{turn}", name)
 
 
 def read_render(path: str) -> Image.Image:
@@ -65,18 +55,11 @@ def read_renders(path: str, turns: Sequence[int]) -> list[Image.Image]:
         turns: in degrees, of 0 and :data:`TURNS`.
 
     Raises:
-        OSError: the file is missing or broken, or lacks one of them; the message names it.
+        OSError: the file is missing or broken; the message names it.
     """
-    names = [view_name(turn) for turn in turns]
     try:
-        views = read_npz(path, names, most=MOST * len(names))
-        for name in names:
-            if name not in views:
-                raise ValueError(f"there is no {name} in it")
-            if views[name].dtype != np.uint8 or views[name].ndim != 2 or not views[name].size:
-                raise ValueError(f"its {name} is {views[name].dtype} {views[name].shape}, no grey")
-        return [Image.fromarray(views[name]) for name in names]
-    except Exception as error:  # a damaged archive can raise nearly anything
+        return read_strip(path, [(0, *TURNS).index(turn) for turn in turns])
+    except (ValueError, OSError) as error:
         raise OSError(
             f"structure renders {path} can not be read ({error}): render them again."
         ) from error
@@ -88,20 +71,19 @@ def write_renders(folder: str, key: str, views: Sequence[Image.Image]) -> None:
     Args:
         folder: the split's folder, with that of the file in it.
         key: of the crop.
-        views: the own view and the seven turned ones, eight images of mode "L", in the order of
-            :data:`FOLDERS`.
+        views: the own view and the seven turned ones, eight images of mode "L" and one size, in the
+            order of :data:`FOLDERS`.
     """
-    arrays = {view: np.asarray(image) for view, image in zip(FOLDERS, views, strict=True)}
     with atomic(os.path.join(folder, RENDERS, renders_name(key))) as file:
-        np.savez_compressed(file, **arrays)
+        write_strip(file, views)
 
 
 def names_in(folder: str) -> set[str]:
     """Crops of which a split's folder has the one file, or all eight pictures, by their names
-    there, without ``.npz``."""
-    files = files_below(os.path.join(folder, RENDERS), ".npz")
+    there, the one file's without its own suffix."""
+    files = files_below(os.path.join(folder, RENDERS), RENDERS_SUFFIX)
     pictures = (files_below(os.path.join(folder, view)) for view in FOLDERS)
-    return {name.removesuffix(".npz") for name in files} | set.intersection(*pictures)
+    return {name.removesuffix(RENDERS_SUFFIX) for name in files} | set.intersection(*pictures)
 
 
 def renders_whole(folder: str, key: str) -> bool:

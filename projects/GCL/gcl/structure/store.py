@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from PIL import Image
 
 from .crop_keys import (
+    RENDERS_SUFFIX,
     CropKeys,
     MissingStructureError,
     files_below,
@@ -101,10 +102,12 @@ class RenderStore(StructureStore):
                 f" split needs the folder {RENDERS}, which tools/prepare_structure.py writes, or"
                 f" all of {FOLDERS[0]}, {FOLDERS[1]}, ..., {FOLDERS[-1]}."
             )
-        files, views = files_below(one, ".npz"), [files_below(folder) for folder in eight]
+        files, views = files_below(one, RENDERS_SUFFIX), [files_below(folder) for folder in eight]
         places = os.path.join(self.folder, "render*")
         there = files.union(*views)
         self._names = locate(crops, render_names, there, places, _REMEDY.format(root))
+        pictures = set.union(*views) - files
+        self._pictures = {crop for crop, name in self._names.items() if name in pictures}
         whole = files | set.intersection(*views)
         self._whole = {crop for crop, name in self._names.items() if name in whole}
 
@@ -116,15 +119,15 @@ class RenderStore(StructureStore):
 
     def files(self, crop: str) -> dict[str, Sequence[int]]:
         name, turns = self.name_of(crop), (0, *TURNS)
-        if name.endswith(".npz"):
-            return {os.path.join(self.folder, RENDERS, name): turns}
-        return {render_path(self.folder, name, turn): (turn,) for turn in turns}
+        if crop in self._pictures:
+            return {render_path(self.folder, name, turn): (turn,) for turn in turns}
+        return {os.path.join(self.folder, RENDERS, name): turns}
 
     def load_views(self, crop: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
         name = self.name_of(crop)
-        if name.endswith(".npz"):
-            return read_renders(os.path.join(self.folder, RENDERS, name), turns)
-        return [read_render(render_path(self.folder, name, turn)) for turn in turns]
+        if crop in self._pictures:
+            return [read_render(render_path(self.folder, name, turn)) for turn in turns]
+        return read_renders(os.path.join(self.folder, RENDERS, name), turns)
 
 
 class GeometryStore(StructureStore):
