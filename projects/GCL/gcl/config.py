@@ -163,9 +163,10 @@ def add_gcl_config(cfg: CN) -> None:
 
     # ---- structure images s (renders of the person's mesh)
     cfg.GCL.STRUCTURE = CN()
-    # Folder with {train,test}/{render,render_45,...,render_315}/<image>, and/or
-    # {train,test}/geometry/<image>.npz; <image> is <data set>/<path below the data set's folder>,
-    # as tools/prepare_structure.py writes them, or the name of the image where it is unique.
+    # Folder with {train,test}/renders/<image>.tif and/or {train,test}/geometry/<image>.npz, as
+    # tools/prepare_structure.py writes them, or {train,test}/{render,render_45,...,render_315}/
+    # <image>; <image> is <data set>/<path below the data set's folder>, or the name of the image
+    # where it is unique.
     # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
     # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
@@ -397,7 +398,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         folder = gcl.STRUCTURE.DIR
         _require(
             folder != "",
-            "GCL.STRUCTURE.DIR is empty: give the folder with train/render, train/render_45, ...,"
+            "GCL.STRUCTURE.DIR is empty: give the folder that tools/prepare_structure.py --out wrote,"
             " or train without structures by GCL.PHASES '(\"contrast\",)'.",
         )
         _require(
