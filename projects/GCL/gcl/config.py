@@ -169,8 +169,8 @@ def add_gcl_config(cfg: CN) -> None:
     # where it is unique.
     # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
-    # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
-    # CPU time (160 against 19 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    # "renders": read the files. "geometry": render the meshes in the data workers, 15 times the
+    # CPU time (276 against 18 ms for 16 images of 256 x 128, benchmarks/structure.py)
     cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"
@@ -398,8 +398,8 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         folder = gcl.STRUCTURE.DIR
         _require(
             folder != "",
-            "GCL.STRUCTURE.DIR is empty: give the folder that tools/prepare_structure.py --out wrote,"
-            " or train without structures by GCL.PHASES '(\"contrast\",)'.",
+            "GCL.STRUCTURE.DIR is empty: give the folder of tools/prepare_structure.py --out, or"
+            " train without structures by GCL.PHASES '(\"contrast\",)'.",
         )
         _require(
             folder == AUTO or os.path.isdir(os.path.join(folder, "train")),
