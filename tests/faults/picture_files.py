@@ -90,16 +90,16 @@ def _one_file(folder: str, view: Image.Image) -> tuple[bytes, Callable[[str], No
     """All eight views of a crop in one file: its content, and how training and preparation read
     it."""
     train = os.path.join(folder, "one", "train")
-    written = os.path.join(train, "renders", "crop.png.tif")
+    written = os.path.join(train, "renders", "renders.tif")
     os.makedirs(os.path.dirname(written))
-    write_renders(train, "crop.png", [view] * 8)
+    write_renders(train, "renders", [view] * 8)
     with open(written, "rb") as file:
         good = file.read()
 
     def read(path: str) -> None:
         os.replace(path, written)
-        store = RenderStore(os.path.dirname(train), "train", {"crop.png": "crop.png"})
-        whole = renders_whole(train, "crop.png")
+        store = RenderStore(os.path.dirname(train), "train", {"crop.png": "renders"})
+        whole = renders_whole(train, "renders")
         try:
             views = store.load_views("crop.png", (0, 90))
         except OSError:
