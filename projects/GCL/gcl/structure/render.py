@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import normals_loops
+from .compiled import arrays, looped
 from .render_pytorch3d import available, rasterize_pytorch3d
 from .topology import face_normals, topology
 from .zbuffer import (
@@ -281,11 +283,15 @@ def _frame(
 def _normals(columns: list[Tensor], faces: Tensor) -> tuple[list[Tensor], Tensor | None]:
     """Unit normals and :func:`~gcl.structure.topology.outward`."""
     known = topology(faces, len(columns[0]))
-    components, winding = face_normals(columns, faces.long())
-    summed = [
-        torch.nn.functional.embedding_bag(known.incident, c, known.offsets, mode="sum")
-        for c in components
-    ]
+    if looped(*columns):
+        total, volume = normals_loops.normals(*arrays(*columns, faces.long()))
+        summed, winding = torch.from_numpy(total).unbind(), torch.from_numpy(volume).sign().float()
+    else:
+        components, winding = face_normals(columns, faces.long())
+        summed = [
+            torch.nn.functional.embedding_bag(known.incident, c, known.offsets, mode="sum")
+            for c in components
+        ]
     scale = 1 / sum(s * s for s in summed).sqrt().clamp_(min=1e-20)
     if known.closed:
         scale = scale * winding
