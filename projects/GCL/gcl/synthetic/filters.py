@@ -44,8 +44,8 @@ def _blurred(picture, weights, mirror):
             below = flat[_inside(row + step, height, mirror)]
             _add(middle, above, below, weights[radius - step])
         for step in range(1, radius + 1):
+            left, right = _inside(-step, width, mirror), _inside(width - 1 + step, width, mirror)
             for c in range(channels):
-                left, right = _inside(-step, width, mirror), _inside(width - 1 + step, width, mirror)
                 line[start - step * channels + c] = middle[left * channels + c]
                 line[end + (step - 1) * channels + c] = middle[right * channels + c]
         _scale(out[row], middle, weights[radius])

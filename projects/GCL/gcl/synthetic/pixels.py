@@ -26,8 +26,8 @@ def interpolated(values, faces, face, weights):
 
 @jit
 def averaged(colour, pixel, height, width, fine):
-    """(H, W, 4) float32 mean colour and share of `fine` x `fine` pixels, of which those with numbers
-    `pixel` (P,), ascending, have a `colour` (3, P) and the others are black."""
+    """(H, W, 4) float32 mean colour, and share that is covered, of `fine` x `fine` pixels each:
+    those with numbers `pixel` (P,), ascending, have a `colour` (3, P), the others are black."""
     out = np.zeros((height, width, 4), np.float32)
     for p in range(len(pixel)):
         row, column = pixel[p] // (fine * width) // fine, pixel[p] % (fine * width) // fine
