@@ -283,6 +283,6 @@ def test_loops_and_tensors_agree_bit_by_bit(spread, monkeypatch):
             grey = torch.rand(columns[0].shape, generator=torch.Generator().manual_seed(1))
             way = outward(columns, faces_of)
             drawn[-1].append(paint(columns, faces_of, size, grey, way))
-    assert len(drawn[0][0]) > 300 and float(drawn[0][-1].max()) > 0
+    assert len(drawn[0][0]) > 80 and float(drawn[0][-1].max()) > 0
     for one, other in zip(*drawn, strict=True):
         assert one.dtype == other.dtype and torch.equal(one, other)

@@ -74,7 +74,8 @@ def render_structure(
 ) -> Tensor:
     """Structure images: the mesh turned by `yaw`, shaded grey, black around.
 
-    On a CPU loops draw it on one thread, which is what data workers have. Repeated bit by bit there.
+    On a CPU it is drawn by loops of one thread, which is what data workers have; repeated bit by
+    bit there.
 
     Args:
         vertices: (B, V, 3) camera space, or (1, V, 3) for several views of one mesh (faster: the

@@ -4,7 +4,8 @@ Identities (identity), bodies in clothes (anatomy, rings, garments, figure), the
 patterns, creases), places and cameras (places, things, noise, cameras), pictures (draw, light,
 pixels, filters), sets of them (plan, set_files, set_folder, dataset), and what their crops would
 show from other sides (truth). Networks learn from people that are in no such set (examples, turns,
-people, kept in shards; people_set has the last as crops). Importing registers the data sets ``SyntheticPedestrians`` and ``DrawnPeople``.
+people, kept in shards; people_set has the last as crops). Importing registers the data sets
+``SyntheticPedestrians`` and ``DrawnPeople``.
 """
 
 from .dataset import DrawnPeople, SyntheticPedestrians

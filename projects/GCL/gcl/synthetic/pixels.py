@@ -17,10 +17,9 @@ def interpolated(values, faces, face, weights):
     out = np.empty((values.shape[1], len(face)), np.float32)
     for p in range(len(face)):
         a, b, c = faces[face[p], 0], faces[face[p], 1], faces[face[p], 2]
+        wa, wb, wc = weights[p, 0], weights[p, 1], weights[p, 2]
         for k in range(values.shape[1]):
-            out[k, p] = (
-                values[a, k] * weights[p, 0] + values[b, k] * weights[p, 1]
-            ) + values[c, k] * weights[p, 2]
+            out[k, p] = values[a, k] * wa + values[b, k] * wb + values[c, k] * wc
     return out
 
 
