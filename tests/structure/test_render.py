@@ -446,9 +446,11 @@ def test_normals_by_loops_and_by_tensors_agree_bit_by_bit(copies, monkeypatch):
         assert one.shape == vertices.shape and torch.equal(one, other)
 
 
-def test_gradients_pass_through_normals():
-    """Loops have none, so tensors do it."""
+def test_normals_keep_gradients_and_precision():
+    """Loops have none of them, so tensors do it."""
     vertices, faces = sphere(rings=5)
-    vertices = vertices[None].requires_grad_()
-    vertex_normals(vertices, faces)[0, :, 0].sum().backward()
+    vertices = vertices[None].double().requires_grad_()
+    normals = vertex_normals(vertices, faces)
+    assert normals.dtype == torch.float64
+    normals[0, :, 0].sum().backward()
     assert float(vertices.grad.abs().max()) > 0

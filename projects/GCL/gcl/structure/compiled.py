@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -24,8 +25,9 @@ def jit(function: Callable) -> Callable:
 
 
 def looped(*tensors: Tensor) -> bool:
-    """Whether loops can do the work: on a CPU, and nobody asks for gradients."""
-    return all(t.device.type == "cpu" and not t.requires_grad for t in tensors)
+    """Whether loops can do the work: float32 on a CPU, and nobody asks for gradients."""
+    usual = [t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors]
+    return all(usual) and not any(t.requires_grad for t in tensors)
 
 
 def arrays(*tensors: Tensor) -> list[np.ndarray]:

@@ -88,7 +88,7 @@ def rasterize(pixels: Tensor, faces: Tensor, size: tuple[int, int]) -> Fragments
     check_device(pixels, faces)
     check_size(size)
     columns = [pixels[..., k].T.float().contiguous() for k in range(3)]
-    if looped(pixels):
+    if looped(*columns):
         points, index, winding = _for_loops(columns, faces, outward(columns, faces))
         none = np.empty((0, points.shape[2]), np.float32)
         buffer = zbuffer_loops.nearest(points, index, winding, none, *size)
