@@ -446,11 +446,9 @@ def test_normals_by_loops_and_by_tensors_agree_bit_by_bit(copies, monkeypatch):
         assert one.shape == vertices.shape and torch.equal(one, other)
 
 
-def test_normals_keep_gradients_and_precision():
-    """Loops have none of them, so tensors do it."""
+def test_normals_of_what_loops_do_not_take():
+    """float64 stays that, and tensors that ask for gradients are no error."""
     vertices, faces = sphere(rings=5)
-    vertices = vertices[None].double().requires_grad_()
-    normals = vertex_normals(vertices, faces)
-    assert normals.dtype == torch.float64
-    normals[0, :, 0].sum().backward()
-    assert float(vertices.grad.abs().max()) > 0
+    expected = vertex_normals(vertices[None], faces)
+    torch.testing.assert_close(vertex_normals(vertices[None].double(), faces), expected.double())
+    assert torch.equal(vertex_normals(vertices[None].requires_grad_(), faces), expected)

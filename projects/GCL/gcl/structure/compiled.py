@@ -25,7 +25,7 @@ def jit(function: Callable) -> Callable:
 
 
 def looped(*tensors: Tensor) -> bool:
-    """Whether loops can do the work: float32 on a CPU, and nobody asks for gradients."""
+    """Whether loops can do the work: float32 on a CPU, of which numpy may see the numbers."""
     usual = [t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors]
     return all(usual) and not any(t.requires_grad for t in tensors)
 
