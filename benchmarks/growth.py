@@ -9,8 +9,8 @@ bank filled by it, the bank's labels, a contrast step. The encoder alone is left
 timed with one batch of 64, times their number (it can but grow so); in its place are random
 features (``people`` of benchmarks/pseudo_labels.py), which the neck reduces to ``--width`` numbers.
 Seconds are of the CPU. Memory is the peak of the whole process, libraries included, after each
-part; ``labels (GB)`` is that of the whole. From 200,000 rows on the neighbours are searched by
-``ivf``, which compares each image with ``--visit`` others.
+part. From 200,000 rows on the neighbours are searched by ``ivf``, which compares each image with
+``--visit`` others.
 """
 
 from __future__ import annotations
@@ -42,19 +42,25 @@ BATCH = 64
 
 
 class Features:
-    """A loader of batches that are features (64, C) and no images, of two cameras."""
+    """A loader of batches that are features (64, C) and no images, of two cameras.
+
+    Attributes:
+        drawing: CPU-seconds that they took.
+    """
 
     def __init__(self, n: int, width: int) -> None:
-        self.n, self.width = n, width
+        self.n, self.width, self.drawing = n, width, 0.0
 
     def __len__(self) -> int:
         return -(-self.n // BATCH)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        # parts are whole batches
-        for part in people_parts(self.n, self.width):
+        start = time.process_time()
+        for part in people_parts(self.n, self.width):  # of whole batches
+            self.drawing += time.process_time() - start
             for rows in torch.from_numpy(part).split(BATCH):
                 yield {"images": rows, "camids": torch.arange(len(rows)) % 2}
+            start = time.process_time()
 
 
 def pass_over(model, loader: Features) -> torch.Tensor:
@@ -73,28 +79,28 @@ def measure(config: str, n: int, width: int, visit: int) -> None:
     torch.set_num_threads(1)
     row: dict[str, float | str] = {"rows": n}
 
-    def done(part: str, work: Callable[[], object], repeats: int = 1, times: float = 1) -> None:
-        row[f"{part} (s)"] = times * min(seconds(work) for _ in range(repeats))
+    def done(part: str, took: float) -> None:
+        row[f"{part} (s)"] = took
         row[f"{part} (GB)"] = peak()
         print(json.dumps(row), flush=True)
 
     cfg, model = model_of(config, ["MODEL.HEADS.EMBEDDING_DIM", width])
     images = torch.rand(BATCH, 3, *cfg.INPUT.SIZE_TEST) * 255
-    done("encoder", lambda: encode(model, images), 3, n / BATCH)
+    done("encoder", n / BATCH * min(seconds(lambda: encode(model, images)) for _ in range(3)))
     model.bank.allocate(n)
+    model.bank.features.fill_(0)  # as in a later epoch: memory that nobody wrote does not count
     loader = Features(n, cfg.MODEL.BACKBONE.FEAT_DIM)
-    drawn = seconds(lambda: [None for _ in loader])
-    done("pass", lambda: model.bank.fill(pass_over(model, loader)))
-    row["pass (s)"] -= drawn
+    took = seconds(lambda: model.bank.fill(pass_over(model, loader)))
     row["bank (MB)"] = model.bank.features.nbytes / 1e6
+    done("pass", took - loader.drawing)
     knn = "auto" if n < APPROXIMATE else "ivf"
     labeler = PseudoLabeler(rho=NEIGHBOURS, knn=knn, visit=visit)
     labeler(people(4000, 64))  # compiles
     row["search"] = "exact" if knn == "auto" else f"ivf, {visit}"
-    done("labels", lambda: model.bank.labels.copy_(labels(labeler, model)))
+    done("labels", seconds(lambda: model.bank.labels.copy_(labels(labeler, model))))
     row["clusters"] = int(model.bank.labels.max()) + 1
     step = step_of(cfg, model, "contrast")
-    done("step", step, 4)
+    done("step", min(seconds(step) for _ in range(4)))
 
 
 def labels(labeler: PseudoLabeler, model) -> torch.Tensor:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from structure.solids import cube, sphere
 
+from gcl.structure import zbuffer
 from gcl.structure.render import Camera, frame, turn
 from gcl.structure.topology import outward
 from gcl.structure.zbuffer import paint, rasterize
@@ -74,6 +75,35 @@ def test_random_triangles_as_by_the_loop(spread, device):
     assert torch.equal(face.cpu(), expected[0])
     torch.testing.assert_close(weights.cpu(), expected[1], atol=1e-4, rtol=0)
     torch.testing.assert_close(depth.cpu(), expected[2], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("few", [0, 1000, 1 << 40])
+def test_groups_hold_each_triangle_once_and_its_box_fits(few, monkeypatch):
+    """Of 3 triangles of each side up to 40: the pixels tried are theirs times the square; no group
+    reaches over the side from which arithmetic is float64, and 0 makes the most of them."""
+    monkeypatch.setattr(zbuffer, "FEW", few)
+    count = [0] + [3] * 40
+    groups = list(zbuffer._groups(count))
+    covered = [side for low, side, _ in groups for side in range(low + 1, min(side, 40) + 1)]
+    assert covered == list(range(1, 41))
+    assert all(tried == 3 * (min(side, 40) - low) * side**2 for low, side, tried in groups)
+    assert not any(low < zbuffer.EXACT < side for low, side, _ in groups)
+    sides = [side for _, side, _ in groups]
+    assert sides == {0: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48]}.get(few, sides)
+    assert sides == {1 << 40: [16, 48]}.get(few, sides)
+    assert list(zbuffer._groups([])) == list(zbuffer._groups([5])) == []
+
+
+@pytest.mark.parametrize("spread", [4.0, 18.0, 60.0])
+def test_the_groups_change_no_bit(spread, monkeypatch, device):
+    pixels, faces = random_soup(int(spread), 40, spread, (33, 41))
+    pixels, faces = pixels.to(device), faces.to(device)
+    found = []
+    for few in (0, 1000, 1 << 40):
+        monkeypatch.setattr(zbuffer, "FEW", few)
+        found.append(rasterize(pixels, faces, (33, 41)))
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0][:5], other[:5]))
 
 
 def test_triangles_far_larger_than_the_picture(device):

@@ -151,8 +151,10 @@ class IdentityHead(EmbeddingHead):
                 layer.num_batches_tracked += 1
                 torch.batch_norm_update_stats(pooled, layer.running_mean, layer.running_var, 1.0)
             else:
-                parts = [layer(rows[..., None, None]).flatten(1) for rows in pooled.split(ROWS)]
-                pooled = torch.cat(parts)
+                reduced = pooled.new_empty(len(pooled), self.embedding_dim)
+                for new, rows in zip(reduced.split(ROWS), pooled.split(ROWS), strict=True):
+                    new.copy_(layer(rows[..., None, None]).flatten(1))
+                pooled = reduced
 
     def part_code(self, features: Tensor) -> Tensor:
         """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C),

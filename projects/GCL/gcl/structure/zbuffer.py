@@ -30,6 +30,7 @@ from .topology import outward
 GRID = 64  # positions a pixel; in boxes up to EXACT pixels all products fit a float32
 EXACT = 16
 BLOCK = 1 << 21  # candidate pixels at a time: bounds the memory of large triangles
+FEW = 1 << 17  # candidate pixels that take as long as the calls of one group
 EMPTY = 0x7FFFFFFF << 32  # behind everything, payload 0
 
 
@@ -250,11 +251,9 @@ def _covered(
     """
     width, height = triangles.width, triangles.height
     extent = torch.maximum(width, height)
-    largest = int(extent.max()) if len(extent) else 0
-    low, side = 0, 1
-    while low < largest:
+    for low, side, tried in _groups(torch.bincount(extent).tolist()):
         group = indices_of((extent > low) & (extent <= side))
-        if side <= 4:
+        if side <= 4 or tried <= FEW:
             boxes = [(group, side, side)]
         else:  # of the long ones only half the square is tried
             narrow, flat = (c.index_select(0, group) <= side // 2 for c in (width, height))
@@ -267,8 +266,26 @@ def _covered(
             for block in part.split(max(1, BLOCK // (rows * columns))):
                 if len(block):
                     yield _cover(triangles, block, rows, columns, size[1])
-        # 1, 2, 3, 4, 6, 8, 12, 16, ...: the square that is tried is little larger than the box
-        low, side = side, max(side + 1, side * 3 // 2 if side & (side - 1) == 0 else side * 4 // 3)
+
+
+def _groups(count: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Split triangles by the longer side of their box, of which there are `count[side]`.
+
+    Yields (low, side, pixels that are tried for those of low < longer side <= side). Sides are 1,
+    2, 3, 4, 6, 8, 12, 16, ..., so that the square that is tried is little larger than the box; but
+    few triangles are tried in the next larger square, as a calculation of their own takes longer.
+    Not beyond EXACT, which decides on the arithmetic.
+    """
+    low, side = 0, 1
+    while low < len(count) - 1:
+        tried = sum(count[low + 1 : side + 1]) * side**2
+        after = max(side + 1, side * 3 // 2 if side & (side - 1) == 0 else side * 4 // 3)
+        last = side >= len(count) - 1
+        if last or after > EXACT >= side or tried * (after / side) ** 2 > FEW:
+            if tried:
+                yield low, side, tried
+            low = side
+        side = after
 
 
 def _cover(
