@@ -168,8 +168,8 @@ def add_gcl_config(cfg: CN) -> None:
     # as tools/prepare_structure.py writes them, or the name of the image where it is unique.
     # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
-    # "renders": read the files. "geometry": render the meshes in the data workers, eight times the
-    # CPU time (160 against 19 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    # "renders": read the files. "geometry": render the meshes in the data workers, seven times the
+    # CPU time (156 against 23 ms for 16 images of 256 x 128, benchmarks/structure.py)
     cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"

@@ -77,7 +77,7 @@ def render_structure(
 
     Args:
         vertices: (B, V, 3) camera space, or (1, V, 3) for several views of one mesh (faster: the
-            normals are shared). Eight views a call are twice as fast as one by one.
+            normals are shared). Eight views a call are three times as fast as two.
         faces: (F, 3) integers, either winding. Pass the same tensor every time: what follows from
             it alone is remembered with it.
         yaw, elevation, distance: as in :func:`turn` and :class:`Camera`; numbers or (B,).
