@@ -14,9 +14,8 @@ logger = logging.getLogger(__name__)
 
 
 class StartShareHook(HookBase):
-    """After the last epoch, replaces each weight w of E_id by (1 - s) w + s w_0, with the weight w_0
-    that it started from (WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
-    2022).
+    """After the last epoch, replaces each weight w of E_id by (1 - s) w + s w_0, where w_0 is what
+    it started from (WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 
     Training on some people forgets of others what a start knew that has seen people; a mean of the
     weights keeps more of both than either end, and costs nothing. The neck's statistics, and the

@@ -140,7 +140,8 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}
         if self.source_set is not None:
             parts["source"] = SourceState(self.gcl.source)
-        parts |= {"start": hook for hook in self._hooks if isinstance(hook, StartShareHook)}
+        if self._start_share is not None:
+            parts["start"] = self._start_share
         use_atomic_checkpointer(self, **parts)
 
     @property
@@ -220,8 +221,10 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         end = [MemoryHook(), StatisticsHook(), DivergenceHook(), readiness]
         if comm.is_main_process():
             end.append(SheetHook())
+        self._start_share = None
         if self.cfg.GCL.START_SHARE > 0:
-            end.append(StartShareHook(self.cfg.GCL.START_SHARE, self.gcl))
+            self._start_share = StartShareHook(self.cfg.GCL.START_SHARE, self.gcl)
+            end.append(self._start_share)
         return start + toolbox[:last] + end + toolbox[last:]
 
     def train(self) -> dict | None:

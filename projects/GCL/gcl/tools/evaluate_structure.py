@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from gcl import ConfigError
 from gcl.atomic_files import atomic, write_json
@@ -23,10 +22,10 @@ from gcl.evaluation.structures import figures, measure, report
 from gcl.structure.geometry import GeometryError
 from gcl.structure.prepare_estimate import adaptation_sample
 
-from .command_line import sentence
+from .command_line import run_command
 from .open_estimator import load_estimator
 from .orientation_arguments import add_orientation_arguments
-from .user_modules import add_import_argument, import_modules
+from .user_modules import add_import_argument
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,12 +69,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, GeometryError, ImportError, OSError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args(), (ConfigError, GeometryError, ImportError, OSError))
 
 
 if __name__ == "__main__":

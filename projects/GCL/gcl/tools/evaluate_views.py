@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from gcl import ConfigError, check_gcl_config, compat
 from gcl.atomic_files import atomic, write_json
@@ -28,10 +27,10 @@ from gcl.evaluation.views import Judge, drawing, measure
 from gcl.modeling.imagenet import ImageNet
 from gcl.structure.geometry import GeometryError
 
-from .command_line import find_config, read_config, sentence
+from .command_line import find_config, read_config, run_command
 from .open_estimator import load_estimator
 from .orientation_arguments import add_orientation_arguments
-from .user_modules import add_import_argument, import_modules
+from .user_modules import add_import_argument
 
 
 def parse_args() -> argparse.Namespace:
@@ -106,12 +105,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        import_modules(args.modules)
-        run(args)
-    except (ConfigError, GeometryError, ImportError, OSError) as error:
-        sys.exit(sentence(error))
+    run_command(run, parse_args(), (ConfigError, GeometryError, ImportError, OSError))
 
 
 if __name__ == "__main__":
