@@ -119,12 +119,10 @@ def test_what_is_no_recording(tmp_path, boxes):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "1.jpg").write_text("no picture")
     (tmp_path / "text.mp4").write_text("no video")
-    (tmp_path / "results.txt").write_text("1,1,10,10,50,120,1\n" * 200)
     for name, words in (
         ("nowhere", "is no video and no folder of frames"),
         ("empty", "has no frames"),
         ("bad", "none of its 1 pictures can be read"),
-        ("results.txt", "has no video in it"),
         ("text.mp4", r"can not be read as a video \(.*\): give a whole one"),
     ):
         with pytest.raises(ConfigError, match=words) as error:

@@ -293,7 +293,7 @@ def test_what_is_given_goes_before_what_follows_from_the_data(tmp_path):
     follow_folder(cfg, given, Numbers(200_000, 1, 0))
     labels = cfg.GCL.LABELS
     assert (labels.K1, labels.EPS) == (25, 0.55)  # 30 and 0.6 would follow
-    assert (labels.K2, labels.MIN_SAMPLES, cfg.GCL.ITERS_PER_EPOCH) == (6, 4, 1563)
+    assert (labels.K2, labels.MIN_SAMPLES, cfg.GCL.ITERS_PER_EPOCH) == (6, 4, 2500)
     assert cfg.GCL.CAMERA_NORM is False  # pku.yml's is True
     assert own_keys(str(FOLDER), []) == set()
 

@@ -89,8 +89,7 @@ class Video:
         try:
             # opened here: FFmpeg would take some names for addresses or patterns
             with open(self.path, "rb") as file, av.open(file) as container:
-                # FFmpeg draws a text, such as results in the place of a video, as a terminal would
-                if not container.streams.video or container.format.name == "tty":
+                if not container.streams.video:
                     raise ConfigError(f"{self.path} has no video in it.")
                 yield container, container.streams.video[0]
         except (av.FFmpegError, OSError) as error:
