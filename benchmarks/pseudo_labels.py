@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -36,6 +37,15 @@ NEIGHBOURS = 26.0  # what rho = 0.002 means at 12,936 images; the share does not
 
 def people(n: int, d: int, seed: int = 0) -> np.ndarray:
     """(n, d) float32 features of unit length."""
+    x, at = np.empty((n, d), np.float32), 0
+    for rows in people_parts(n, d, seed):
+        x[at : at + len(rows)] = rows
+        at += len(rows)
+    return x
+
+
+def people_parts(n: int, d: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """The same, 8192 rows at a time."""
     rng = np.random.default_rng(seed)
     identities, width = max(1, n // 17), min(200, d)
     spectrum = (1 + np.arange(width)) ** -0.4
@@ -46,18 +56,16 @@ def people(n: int, d: int, seed: int = 0) -> np.ndarray:
     look_alike, mean, camera = draw(max(1, identities // 8)), draw(1), 0.45 * draw(6)
     centre = 0.6 * look_alike[rng.integers(0, len(look_alike), identities)] + draw(identities)
     basis = np.linalg.qr(rng.normal(size=(d, width)))[0].T.astype(np.float32)
-    x = np.empty((n, d), np.float32)
     for a in range(0, n, 8192):
-        rows = x[a : a + 8192]
-        m = len(rows)
+        m = min(8192, n - a)
         z = centre[rng.integers(0, identities, m)] + camera[rng.integers(0, 6, m)]
         z += rng.lognormal(-0.45, 0.35, (m, 1)) * draw(m)
         z[rng.random(m) < 0.05] *= 0.3
-        rows[:] = (mean + z).astype(np.float32) @ basis
+        rows = (mean + z).astype(np.float32) @ basis
         noise = 0.25 * np.linalg.norm(rows, axis=1).mean() / np.sqrt(d)
         rows += noise * rng.standard_normal(rows.shape, dtype=np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return x
+        yield rows
 
 
 class Meter:

@@ -51,6 +51,25 @@ def test_rows_are_the_images_in_order(build):
     assert torch.pdist(expected).min() > 1e-3
 
 
+@pytest.mark.parametrize("width", [0, 8])
+def test_features_take_the_place_of_what_they_are_made_of(build, monkeypatch, width):
+    """A million would be there twice; where they are narrower, they are other memory."""
+    model, train_set = build(GCL__CAMERA_NORM=True, MODEL__HEADS__EMBEDDING_DIM=width)
+    seen = []
+    pool_features = feature_pass.pool_features
+
+    def watched(*args):
+        seen.append(pool_features(*args)[0])
+        return seen[0], pool_features(*args)[1]
+
+    monkeypatch.setattr(feature_pass, "pool_features", watched)
+    features = extract_features(model, train_set.feature_loader())
+    assert features.shape == (32, width or 128)
+    assert (features.data_ptr() == seen[0].data_ptr()) == (width == 0)
+    expected = one_by_one(model, train_set, lambda m, batch: m(batch))
+    torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("mine", [True, False])
 def test_a_rank_that_fails_leaves_no_other_waiting(build, monkeypatch, mine):
     """Each rank joins the gathering, then both raise: it what was wrong, the other which it was."""

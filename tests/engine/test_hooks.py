@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -250,6 +251,24 @@ def test_fresh_features_come_from_a_pass_of_their_own(
     build(GCL__LABELS__FEATURES=features).before_epoch()
     expected = torch.nn.functional.normalize(fresh, dim=1) if refilled else before
     assert torch.equal(trainer.gcl.bank.features, expected)
+
+
+def test_features_are_gone_when_the_bank_is_clustered(trainer, build, monkeypatch):
+    """They are as large as the bank."""
+    made = []
+
+    def extract(model, loader):
+        features = groups_of_three()
+        made.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr(hooks, "extract_features", extract)
+    hook = build()
+    trainer.epoch, labeler = 1, hook.labeler
+    alive = []
+    hook.labeler = lambda *args, **kwargs: alive.append(made[0]()) or labeler(*args, **kwargs)
+    hook.before_epoch()
+    assert alive == [None]
 
 
 # ---------------------------------------------------------------------- quality of clusters

@@ -201,3 +201,30 @@ def test_behind_a_map_of_half_precision_everything_is_float32(tiny_cfg, pairs, t
     assert torch.equal(code, wanted.part_code(features.float()))
     for a, b in zip(ours.buffers(), wanted.buffers(), strict=True):
         assert torch.equal(a, b)
+
+
+# ---- statistics of all training images
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [1, 5, 1024])
+@pytest.mark.parametrize("width", [0, 6])
+@pytest.mark.parametrize("camera_norm", [True, False])
+def test_measuring_is_a_batch_of_all_images(tiny_cfg, monkeypatch, camera_norm, width, rows):
+    """Mean and unbiased variance of all 11 behind the cameras' statistics and the reduction, which
+    is what batch norm keeps of one batch at momentum 1; in parts of 1, 5 and all images."""
+    monkeypatch.setattr(heads, "ROWS", rows)
+    cfg = tiny_cfg("GCL.CAMERA_NORM", camera_norm, "MODEL.HEADS.EMBEDDING_DIM", width)
+    head, pooled = build_heads(cfg).eval(), draw(11, 16) * 3 + 2
+    randomise_buffers(head)
+    cameras = torch.arange(11) % 2
+    expected, x = torch.nn.BatchNorm2d(width or 16, momentum=1.0), pooled.clone()
+    if camera_norm:
+        head.camera_norm.fit(x, cameras)
+        x = head.camera_norm(x, cameras)
+    reduced = torch.nn.functional.linear(x, head.bottleneck[0].weight[..., 0, 0]) if width else x
+    expected(reduced[..., None, None])
+    head.measure(pooled, cameras)
+    assert torch.equal(pooled, x)  # in place
+    norm, tolerance = head.bottleneck[-1], {} if width else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(norm.running_mean, expected.running_mean, **tolerance)
+    torch.testing.assert_close(norm.running_var, expected.running_var, **tolerance)
+    assert norm.num_batches_tracked == 1 and norm.momentum == 0.1 and not norm.training

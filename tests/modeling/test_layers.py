@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcl.modeling import RunningNorm
+from gcl.modeling import RunningNorm, layers
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -117,6 +117,19 @@ def test_a_fit_forgets_earlier_ones():
     norm.fit(features, torch.tensor([0, 0, 0, 0]))
     for camera in (0, 1):  # 1 is unknown again
         close(norm(features, torch.full((4,), camera)), standardised(features, features))
+
+
+@pytest.mark.parametrize("part", [1, 7, 300])
+def test_statistics_do_not_depend_on_the_parts_they_are_taken_in(part, monkeypatch):
+    """Bit for bit: of 300 vectors of 200 numbers at once, or parts of vectors, sums in columns."""
+    norms, x = [RunningNorm(200, groups=5) for _ in range(2)], draw(300, 200)
+    group = torch.randint(-1, 7, (300,), generator=torch.Generator().manual_seed(1))
+    for norm, size in zip(norms, (layers.PART, part), strict=True):
+        monkeypatch.setattr(layers, "PART", size)
+        norm.fit(x * 3 + 1, group)
+        norm.update(x[:90], group[:90])
+    for whole, parts in zip(*(norm.buffers() for norm in norms), strict=True):
+        assert torch.equal(whole, parts)
 
 
 @pytest.mark.parametrize("window", [3, 50])

@@ -14,6 +14,7 @@ import pytest
 import torch
 from structure.solids import cube, sphere
 
+from gcl.structure import zbuffer
 from gcl.structure.render import Camera, frame, turn
 from gcl.structure.topology import outward
 from gcl.structure.zbuffer import paint, rasterize
@@ -264,3 +265,24 @@ def test_perspective_depth_is_linear_on_the_picture(device):
     scale = (row - row.mean()) / (projected - projected.mean())
     inner = (projected - projected.mean()).abs() > 0.1
     assert float(scale[inner].std() / scale[inner].mean()) < 0.01
+
+
+@pytest.mark.parametrize("spread", [2.0, 12.0, 50.0])
+def test_loops_and_tensors_agree_bit_by_bit(spread, monkeypatch):
+    """Triangles of all sizes, open and closed meshes, many over the border."""
+    size = (40, 30)
+    vertices, faces = sphere(rings=12)
+    closed = frame(turn(vertices[None], torch.tensor([0.0, 50.0, 130.0])), size) * spread / 12
+    drawn = []
+    for looped in (True, False):
+        monkeypatch.setattr(zbuffer, "looped", lambda *tensors, answer=looped: answer)
+        drawn.append([])
+        for pixels, faces_of in (random_soup(int(spread), 80, spread, size, 3), (closed, faces)):
+            drawn[-1] += rasterize(pixels, faces_of, size)[:-1]
+            columns = [pixels[..., k].T.contiguous() for k in range(3)]
+            grey = torch.rand(columns[0].shape, generator=torch.Generator().manual_seed(1))
+            way = outward(columns, faces_of)
+            drawn[-1].append(paint(columns, faces_of, size, grey, way))
+    assert len(drawn[0][0]) > 80 and float(drawn[0][-1].max()) > 0
+    for one, other in zip(*drawn, strict=True):
+        assert one.dtype == other.dtype and torch.equal(one, other)

@@ -11,6 +11,7 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from gcl.data.build import TrainingSet
+from gcl.modeling.heads import ROWS
 from gcl.modeling.layers import untracked
 
 logger = logging.getLogger(__name__)
@@ -32,9 +33,13 @@ def extract_features(model, loader, new_neck: bool = False, heads=None) -> Tenso
         pooled, camids = pool_features(model, loader)
         if new_neck or heads.camera_norm is not None:
             heads.measure(pooled, camids)
-        return torch.cat(
-            [heads.neck(p, c) for p, c in zip(pooled.split(1024), camids.split(1024), strict=True)]
-        )
+        # over what they are made of, where they are as wide: a million would be there twice
+        features, width = pooled, heads.embedding_dim
+        if width != pooled.shape[1]:
+            features = pooled.new_empty(len(pooled), width)
+        for new, rows in zip(features.split(ROWS), pooled.split(ROWS), strict=True):
+            new.copy_(heads.embed(rows))
+        return features
 
 
 @torch.no_grad()
@@ -104,11 +109,9 @@ def _gathered(
     Raises:
         RuntimeError: another rank could not; this one has waited for nothing.
     """
-    batches, mine, problem = [], None, None
+    mine, problem = None, None
     try:
-        for batch in loader:
-            batches.append([part.cpu() for part in (pool(batch), *(batch[key] for key in keys))])
-        mine = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+        mine = _filled(loader, lambda batch: [pool(batch), *(batch[key] for key in keys)])
     except Exception as error:  # noqa: BLE001  raised again, once the other ranks know
         problem = error
     gathered = comm.all_gather(mine)
@@ -116,4 +119,21 @@ def _gathered(
         raise problem
     if lost := [rank for rank, part in enumerate(gathered) if part is None]:
         raise RuntimeError(f"process {lost[0]} could not go through its images; it says why")
-    return [torch.cat(parts).to(model.device) for parts in zip(*gathered, strict=True)]
+    if len(gathered) > 1:
+        mine = [torch.cat(parts) for parts in zip(*gathered, strict=True)]
+    return [whole.to(model.device) for whole in mine]
+
+
+def _filled(loader, of_batch: Callable[[dict[str, Tensor]], list[Tensor]]) -> list[Tensor]:
+    """What ``of_batch`` makes of each batch (B, ...), one after the other, (N, ...) each, on the
+    CPU. It goes at once where it stays: to join a list of it takes twice the memory."""
+    wholes, count = [], 0
+    for batch in loader:
+        parts = of_batch(batch)
+        if not wholes:  # of the batches the last alone may be smaller
+            rows = len(loader) * len(parts[0])
+            wholes = [torch.empty(rows, *part.shape[1:], dtype=part.dtype) for part in parts]
+        for whole, part in zip(wholes, parts, strict=True):
+            whole[count : count + len(part)] = part
+        count += len(parts[0])
+    return [whole[:count] for whole in wholes]

@@ -66,8 +66,10 @@ class PhaseHook(HookBase):
         trainer.schedule.apply(trainer.epoch)
         if place.first:  # an evaluation pass fills the bank with what the phase starts from
             loader = trainer.train_set.feature_loader()
-            features = extract_features(model, loader, new_neck=trainer.epoch == 0)
-            model.bank.fill(check_start(trainer, features))
+            # without a name they are gone before anything else needs memory
+            model.bank.fill(
+                check_start(trainer, extract_features(model, loader, new_neck=trainer.epoch == 0))
+            )
             if place.phase == "joint" and model.heads.generated_norm is not None:
                 self._fit_view_statistics()
             if trainer.source_set is not None and place.phase != "generator":
@@ -129,8 +131,8 @@ class PseudoLabelHook(HookBase):
             return
         model = trainer.gcl
         if self.fresh and not place.first:  # PhaseHook has just filled it otherwise
-            features = extract_features(model, trainer.train_set.feature_loader())
-            model.bank.fill(check_start(trainer, features))
+            loader = trainer.train_set.feature_loader()
+            model.bank.fill(check_start(trainer, extract_features(model, loader)))
         if len(model.bank.labels) < self.k1:
             logger.warning(
                 "Only %d training images, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 Standardisation = Callable[[Tensor, Tensor | None], Tensor]
 """Pooled features (B, C) and cameras (B,), if there are any -> (B, C)."""
 
+ROWS = 1024
+"""Images that are standardised and embedded at once, where all are."""
+
 MAX_CAMERAS = 64
 """Camera ids from this on share the statistics of all cameras."""
 
@@ -118,13 +121,18 @@ class IdentityHead(EmbeddingHead):
         """
         if self.camera_norm is not None:
             pooled = (norm or self.camera_norm)(pooled, camids)
+        return self.embed(pooled)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """(B, C), standardised where the head does so, -> (B, D)."""
         with full_precision(pooled):
             return self.bottleneck(pooled[..., None, None]).flatten(1)
 
     @torch.no_grad()
     def measure(self, pooled: Tensor, camids: Tensor) -> None:
         """Take the cameras' statistics, if the head standardises by camera, and the neck's from all
-        training images: pooled (N, C), camids (N,).
+        training images: pooled (N, C), which it standardises in place (of a million they are not
+        there twice), camids (N,).
 
         Batch norm's own running statistics are an average over few, small P x K batches. Behind
         standardised features that is mostly noise, of a size that moves mAP by points; and those of
@@ -132,19 +140,21 @@ class IdentityHead(EmbeddingHead):
         """
         if self.camera_norm is not None:
             self.camera_norm.fit(pooled, camids)
-            pooled = self.camera_norm(pooled, camids)
+            for rows, cameras in zip(pooled.split(ROWS), camids.split(ROWS), strict=True):
+                rows.copy_(self.camera_norm(rows, cameras))
         if len(pooled) < 2:
             return  # one image has no deviation
-        norms = [m for m in self.bottleneck if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        mode, momenta = self.bottleneck.training, [norm.momentum for norm in norms]
-        self.bottleneck.train()
-        for norm in norms:  # one batch of all images replaces what was
-            norm.reset_running_stats()
-            norm.momentum = 1.0
-        self.bottleneck(pooled[..., None, None])
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        self.bottleneck.train(mode)
+        for layer in self.bottleneck:  # a reduction, where D is not C, and the norm
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                # what one batch of all images would leave, without its result
+                layer.reset_running_stats()
+                layer.num_batches_tracked += 1
+                torch.batch_norm_update_stats(pooled, layer.running_mean, layer.running_var, 1.0)
+            else:
+                reduced = pooled.new_empty(len(pooled), self.embedding_dim)
+                for new, rows in zip(reduced.split(ROWS), pooled.split(ROWS), strict=True):
+                    new.copy_(layer(rows[..., None, None]).flatten(1))
+                pooled = reduced
 
     def part_code(self, features: Tensor) -> Tensor:
         """c: the feature map averaged in P horizontal stripes, (B, C, h, w) -> (B, P, C),

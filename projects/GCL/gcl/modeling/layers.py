@@ -8,6 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+PART = 65_536
+"""Vectors whose squares are there at once."""
+
 
 class ConvBlock(nn.Module):
     """Reflection padding, convolution, norm, leaky ReLU 0.2.
@@ -113,7 +116,7 @@ class RunningNorm(nn.Module):
     def update(self, x: Tensor, group: Tensor | None = None) -> None:
         """Move the statistics by a batch: x (B, D), group (B,)."""
         seen = torch.zeros_like(self.count)
-        self._scatter(seen, torch.ones(len(x), 1, device=x.device), group)
+        self._count(seen, self._rows(x, group))
         for buffer in self._statistics:
             buffer.mul_((1 - 1 / self.window) ** seen)
         self._add(x, group)
@@ -156,18 +159,27 @@ class RunningNorm(nn.Module):
         row = group.to(self.count.device) + 1
         return torch.where((row > 0) & (row < len(self.count)), row, torch.zeros_like(row))
 
-    def _add(self, x: Tensor, group: Tensor | None) -> None:
-        x = x.float()
-        self._scatter(self.count, torch.ones(len(x), 1, device=x.device), group)
-        self._scatter(self.sum, x, group)
-        self._scatter(self.square, x.square(), group)
-
-    def _scatter(self, buffer: Tensor, values: Tensor, group: Tensor | None) -> None:
-        """Add values (B, ...) to the rows of their groups, and all of them to row 0."""
-        row = self._rows(values, group)
+    def _count(self, buffer: Tensor, row: Tensor) -> None:
+        """Add 1 to the groups' rows (B,) of a buffer (1 + groups, 1), and B to row 0."""
         # zeros for row 0, and not fewer rows: a GPU would wait for the host to count them
-        buffer.index_add_(0, row, values.masked_fill((row == 0)[:, None], 0.0))
-        buffer[0] += values.sum(0)
+        buffer.index_add_(0, row, (row > 0).to(buffer.dtype)[:, None])
+        buffer[0] += len(row)
+
+    def _add(self, x: Tensor, group: Tensor | None) -> None:
+        """Add vectors (B, D) to the sums of their groups, and all of them to row 0."""
+        x, row = x.float(), self._rows(x, group)
+        self._count(self.count, row)
+        # in parts, so that the squares of a million are not there beside them
+        for part, to in zip(x.split(PART), row.split(PART), strict=True):
+            part = part.masked_fill((to == 0)[:, None], 0.0)
+            self.sum.index_add_(0, to, part)
+            self.square.index_add_(0, to, part.square())
+        # a sum of all B depends on where it is parted: in columns, whole vectors of a processor
+        step = max(64, PART * x.shape[1] // max(1, len(x)) // 64 * 64)
+        for a in range(0, x.shape[1], step):
+            part, columns = x[:, a : a + step], slice(a, a + step)
+            self.sum[0, columns] += part.sum(0)
+            self.square[0, columns] += part.square().sum(0)
 
 
 @contextmanager
