@@ -24,7 +24,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from gcl.structure import render, zbuffer
+from gcl.structure import render
 from gcl.structure.body import AnnyBody
 from gcl.structure.poses import sample_pose
 from gcl.structure.render import frame, render_structure, shade, turn, vertex_normals
@@ -33,10 +33,7 @@ STAGES = {
     "normals": (render, ("_normals",)),
     "turn, frame": (render, ("_centred", "_turn", "_tilt", "_frame")),
     "shade": (render, ("_shade",)),
-    "set up and cull": (zbuffer, ("_set_up",)),
-    "inside tests": (zbuffer, ("_cover",)),
-    "depth and grey": (zbuffer, ("_interpolate",)),
-    "z-buffer": (zbuffer, ("_buffer", "_keep_nearest")),
+    "triangles to pixels": (render, ("paint",)),
 }
 
 

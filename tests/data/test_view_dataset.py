@@ -14,13 +14,13 @@ from structure.figures import figure
 from gcl.data.view_dataset import ViewDataset, with_structure
 from gcl.photographs import PhotographError
 from gcl.structure.geometry import render_views, write_geometry
+from gcl.structure.render_files import write_renders
 from gcl.structure.store import (
     FOLDERS,
     TURNS,
     GeometryStore,
     MissingStructureError,
     RenderStore,
-    write_renders,
 )
 
 SIZE = (64, 32)
@@ -198,8 +198,7 @@ def meshes(tmp_path, items) -> GeometryStore:
 
 def test_rendered_meshes_serve_as_files_do(tmp_path, items, meshes):
     """The same batch from meshes and from the files that were rendered from them."""
-    for folder in FOLDERS:
-        (tmp_path / "files" / "train" / folder).mkdir(parents=True)
+    (tmp_path / "files" / "train" / "renders").mkdir(parents=True)
     for path, _ in items:
         views = render_views(figure(), (0, *TURNS), SIZE)
         write_renders(str(tmp_path / "files" / "train"), path.split("/")[-1], views)

@@ -12,7 +12,8 @@ from PIL import Image
 import gcl
 from gcl.evaluation.configured_pairs import open_sets
 from gcl.evaluation.labelled_crops import ORIENTATIONS, PATTERN
-from gcl.structure.store import TURNS, MissingStructureError, render_path
+from gcl.structure.render_files import TURNS, render_path
+from gcl.structure.store import MissingStructureError
 from gcl.synthetic import Settings, write_set
 
 NAMES = ("SyntheticPedestrians",)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from gcl.photographs import photograph_size, read_photograph
 from gcl.structure.estimate.crops import load_crop
-from gcl.structure.store import FOLDERS, RenderStore, renders_whole
+from gcl.structure.render_files import FOLDERS, renders_whole, write_renders
+from gcl.structure.store import RenderStore
 from gcl.synthetic.examples import Examples, read_examples
 from gcl.synthetic.people import People, read_people
 from gcl.synthetic.plan import Settings
@@ -42,7 +43,8 @@ def picture_kinds(folder: str) -> list[Kind]:
     ]
     grey = _file(colours.convert("L"), "JPEG")
     renders = Kind("render.jpg", grey, _render_reader(folder, grey), often=3)
-    return [*crops, renders, *_drawn_kinds(rng)]
+    one = Kind("renders.tif", *_one_file(folder, colours.convert("L")))
+    return [*crops, renders, one, *_drawn_kinds(rng)]
 
 
 def _file(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -82,6 +84,30 @@ def _render_reader(folder: str, good: bytes) -> Callable[[str], None]:
         assert whole and view.mode == "L"
 
     return read
+
+
+def _one_file(folder: str, view: Image.Image) -> tuple[bytes, Callable[[str], None]]:
+    """All eight views of a crop in one file: its content, and how training and preparation read
+    it."""
+    train = os.path.join(folder, "one", "train")
+    written = os.path.join(train, "renders", "crop.png.tif")
+    os.makedirs(os.path.dirname(written))
+    write_renders(train, "crop.png", [view] * 8)
+    with open(written, "rb") as file:
+        good = file.read()
+
+    def read(path: str) -> None:
+        os.replace(path, written)
+        store = RenderStore(os.path.dirname(train), "train", {"crop.png": "crop.png"})
+        whole = renders_whole(train, "crop.png")
+        try:
+            views = store.load_views("crop.png", (0, 90))
+        except OSError:
+            assert not whole
+            raise
+        assert [image.mode for image in views] == ["L", "L"]
+
+    return good, read
 
 
 def _drawn_kinds(rng: np.random.Generator) -> list[Kind]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 import trimesh
+from PIL import Image
 
 from gcl.structure.geometry import Geometry
 
@@ -23,3 +27,25 @@ def figure(shift: tuple[float, float, float] = (0.1, -0.2, 5.0)) -> Geometry:
         faces.append(np.asarray(ball.faces) + sum(map(len, vertices)))
         vertices.append(np.asarray(ball.vertices) * radii + centre)
     return Geometry(np.concatenate(vertices) + shift, np.concatenate(faces))
+
+
+PUBLISHED = (
+    "render",
+    "render_45",
+    "render_90",
+    "render_135",
+    "render_180",
+    "render_225",
+    "render_270",
+    "render_315",
+)
+"""Folders of the published layout."""
+
+
+def write_pictures(folder: str, name: str, views: Sequence[Image.Image], kind: str = "PNG") -> None:
+    """Eight views in the published layout: a folder a view below that of the split, whatever the
+    suffix of ``name`` says."""
+    for view, image in zip(PUBLISHED, views, strict=True):
+        path = os.path.join(folder, view, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        image.save(path, kind)

@@ -36,7 +36,8 @@ def test_keys_are_the_data_set_and_the_path_below_its_folder(monkeypatch, tmp_pa
 def test_names_go_from_the_crop_s_own_to_the_shortest():
     path, key = "/x/y.z/a.jpg", "Set/a.jpg"
     tails = ["x/y.z/a.jpg", "y.z/a.jpg", "a.jpg"]
-    assert list(render_names(path, key)) == [key, *tails]
+    named = [name for tail in (key, *tails) for name in (f"{tail}.tif", tail)]
+    assert list(render_names(path, key)) == named
     stems = [tail.removesuffix(".jpg") for tail in tails]
     assert list(tool_names(path, key)) == stems
     both = [f"{name}.npz" for pair in zip(tails, stems, strict=True) for name in pair]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from photograph_files import HEIGHT, KINDS, WIDTH, write_photograph
 from PIL import Image
-from structure.figures import figure
+from structure.figures import figure, write_pictures
 
 from gcl.structure.adapters import NobodyError
 from gcl.structure.crop_keys import files_below
@@ -26,7 +26,8 @@ from gcl.structure.prepare import (
     sheet,
     verify,
 )
-from gcl.structure.store import FOLDERS, TURNS, GeometryStore, RenderStore, names_in
+from gcl.structure.render_files import TURNS, names_in, renders_whole
+from gcl.structure.store import GeometryStore, RenderStore
 
 ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 
@@ -73,7 +74,8 @@ def test_renders_are_those_of_the_mesh_in_the_crop_s_shape(make_crops, train, wo
         Preparation(make_crops("a.png", "b.png"), Figures(), train, ["renders"], 96), workers
     )
     assert summary.counts == Counter({"made": 2}) and summary.complete
-    assert names_in(train) == {"a.png", "b.png"} and not os.path.exists(f"{train}/geometry")
+    assert names_in(train) == {"a.png", "b.png"} and os.listdir(train) == ["renders"]
+    assert files_below(train) == {"renders/a.png.tif", "renders/b.png.tif"}  # one file a crop
     crops = make_crops("b.png")
     store = RenderStore(os.path.dirname(train), "train", crops)
     expected = render_views(figure(), (0, *TURNS), (96, 36))
@@ -94,18 +96,42 @@ def test_meshes_share_the_folder_s_faces(make_crops, train):
 def test_what_is_there_is_not_made_again(make_crops, train):
     crops = make_crops("a.png", "b.png", "c.png")
     prepare(Preparation(make_crops("a.png", "b.png"), Figures(), train, ["renders"], 64))
-    os.remove(f"{train}/render_90/b.png")
-    before = os.stat(f"{train}/render/a.png").st_mtime_ns
+    os.remove(f"{train}/renders/b.png.tif")
+    before = os.stat(f"{train}/renders/a.png.tif").st_mtime_ns
     source = Figures()
     summary = prepare(Preparation(crops, source, train, ["renders"], 64))
     assert source.asked == ["b.png", "c.png"]
     assert summary.counts == Counter({"made": 2, "there already": 1})
-    assert os.stat(f"{train}/render/a.png").st_mtime_ns == before
+    assert os.stat(f"{train}/renders/a.png.tif").st_mtime_ns == before
     # the geometry of all is asked for later
     source = Figures()
     summary = prepare(Preparation(crops, source, train, ["renders", "geometry"], 64))
     assert source.asked == ["a.png", "b.png", "c.png"] and summary.counts["made"] == 3
-    assert os.stat(f"{train}/render/a.png").st_mtime_ns == before
+    assert os.stat(f"{train}/renders/a.png.tif").st_mtime_ns == before
+
+
+def test_whole_renders_of_the_published_layout_are_not_made_again(make_crops, train):
+    """a.png has its eight pictures, b.png but seven, c.png a damaged one, d.png none."""
+    crops = make_crops("a.png", "b.png", "c.png", "d.png")
+    for name, grey in (("a.png", 60), ("b.png", 70), ("c.png", 80)):
+        write_pictures(train, name, [Image.new("L", (24, 64), grey)] * 8)
+    os.remove(f"{train}/render_90/b.png")
+    os.truncate(f"{train}/render_90/c.png", 50)
+    source, before = Figures(), files_below(train)
+    summary = prepare(Preparation(crops, source, train, ["renders"], 64))
+    assert source.asked == ["b.png", "c.png", "d.png"]
+    assert summary.counts == Counter({"made": 3, "there already": 1})
+    assert files_below(train) - before == {f"renders/{name}.png.tif" for name in "bcd"}
+    # what was made counts, also where some pictures are
+    store = RenderStore(os.path.dirname(train), "train", crops)
+    assert verify(Verification(store)) == []
+    first, *others = crops
+    assert np.asarray(store.load(first, 45)).tolist() == [[60] * 24] * 64
+    view = render_views(figure(), (45,), (64, 24))[0]
+    assert all(np.array_equal(store.load(crop, 45), view) for crop in others)
+    source = Figures()
+    prepare(Preparation(crops, source, train, ["renders"], 64))
+    assert source.asked == []
 
 
 def test_crops_without_a_mesh_are_counted_and_told(make_crops, train):
@@ -191,7 +217,7 @@ def test_a_damaged_mesh_is_made_again(make_crops, train, content):
 def test_a_damaged_render_is_made_again(make_crops, train, cut):
     crops = make_crops("a.png", "b.png")
     prepare(Preparation(crops, Figures(), train, ["renders"], 64))
-    os.truncate(f"{train}/render_270/b.png", cut)
+    os.truncate(f"{train}/renders/b.png.tif", cut)
     source = Figures()
     prepare(Preparation(crops, source, train, ["renders"], 64))
     assert source.asked == ["b.png"]
@@ -200,16 +226,16 @@ def test_a_damaged_render_is_made_again(make_crops, train, cut):
 
 
 def test_a_name_that_the_disk_can_not_have_fails_alone(make_crops, train):
-    """252 letters: a render has the crop's name, a mesh has .npz behind it."""
+    """252 letters, and a suffix behind them."""
     crops = make_crops("a.png", "y" * 248 + ".png", "z.png")
     long = list(crops)[1]
-    for write, made in ((["renders"], 3), (["geometry"], 2)):
-        summary = prepare(Preparation(crops, Figures(), train, write, 32))
-        assert summary.counts["made"] == made
-    assert summary.counts["failed"] == 1
-    (lost,) = summary.lost
-    assert (lost.state, lost.key) == ("failed", crops[long])
-    assert lost.message.startswith(f"{long}: its structure can not be written (File name too long)")
+    for write in ("renders", "geometry"):
+        summary = prepare(Preparation(crops, Figures(), train, [write], 32))
+        assert summary.counts == Counter(made=2, failed=1)
+        (lost,) = summary.lost
+        assert (lost.state, lost.key) == ("failed", crops[long])
+        why = "its structure can not be written (File name too long)"
+        assert lost.message.startswith(f"{long}: {why}")
 
 
 def test_a_folder_that_the_disk_can_not_have_fails_its_crops_alone(make_crops, train):
@@ -218,15 +244,6 @@ def test_a_folder_that_the_disk_can_not_have_fails_its_crops_alone(make_crops, t
     crops = {first: crops[first], second: "x" * 300 + "/b.png"}
     summary = prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 32))
     assert summary.counts == Counter(made=1, failed=1) and summary.lost[0].key == crops[second]
-
-
-@pytest.mark.parametrize("suffix", [".ppm", ".icns", ".xbm", ".jfif", ".webp", ".unknown"])
-def test_renders_of_any_suffix_are_written(make_crops, train, suffix):
-    (path,) = make_crops("a.png")
-    crops = {path: f"set/a{suffix}"}
-    summary = prepare(Preparation(crops, Figures(), train, ["renders"], 64))
-    assert summary.counts == Counter(made=1)
-    assert verify(Verification(RenderStore(os.path.dirname(train), "train", crops))) == []
 
 
 def test_crops_of_equal_names_have_structures_of_their_own(make_crops, train):
@@ -255,7 +272,7 @@ def test_the_longest_name_of_a_file_system_is_written(make_crops, train):
 def test_what_killed_runs_left_goes_from_all_folders(make_crops, train):
     crops = make_crops("a/c1/1.png")
     prepare(Preparation(crops, Figures(), train, ["renders", "geometry"], 32))
-    left = [f"{train}/{folder}/a/c1/.1.png.0f.part" for folder in (*FOLDERS, "geometry")]
+    left = [f"{train}/{folder}/a/c1/.1.png.0f.part" for folder in ("renders", "geometry")]
     for path in left:
         with open(path, "wb"):
             pass
@@ -273,10 +290,10 @@ def test_renders_are_checked_crop_by_crop(make_crops, train):
         return verify(Verification(store), workers)
 
     assert problems() == []
-    os.remove(f"{train}/render_90/b.png")
+    os.remove(f"{train}/renders/b.png.tif")
     for workers in (0, 1):
         (problem,) = problems(workers=workers)
-        assert (problem.kind, problem.path) == ("missing", f"{train}/render_90/b.png")
+        assert (problem.kind, problem.path) == ("missing", f"{train}/renders/b.png.tif")
         assert problem.crop == list(crops)[1]
     os.mkdir(f"{train}/geometry")
     assert len(problems("geometry")) == 3
@@ -322,26 +339,19 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path, input_folder, wor
     out = str(tmp_path / "out")
     command = tool(crops, "--source", "geometry", "--input", meshes, "--out", out)
     command += ["--height", "200", "--workers", workers]
-    last = f"{out}/train/render_315/crops"
+    written = f"{out}/train/renders/crops"
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.time() + 600  # of a busy machine; only a hang takes as long
-    while not (os.path.isdir(last) and len(os.listdir(last)) >= 5):
+    while not (os.path.isdir(written) and len(os.listdir(written)) >= 5):
         assert time.time() < deadline and process.poll() is None
         time.sleep(0.005)
     process.kill()  # the main process only: its workers must end by themselves,
     process.communicate(timeout=30)  # which closes the last end of the pipe
     whole = names_in(f"{out}/train")
-    assert 5 <= len(whole) < 40
-    count, begun = int(workers) or 1, set()
-    for folder in FOLDERS:
-        names = {n for n in files_below(f"{out}/train/{folder}") if not n.endswith(".part")}
-        begun |= names
-        for name in names:
-            with Image.open(f"{out}/train/{folder}/{name}") as image:
-                image.load()  # raises if it is cut
-                assert image.size == (75, 200)
-    assert len(begun - whole) <= count  # the images in work
-    done = len(names_in(f"{out}/train"))
+    done = len(whole)
+    assert 3 <= done < 40 and all(renders_whole(f"{out}/train", name) for name in whole)
+    with Image.open(f"{out}/train/renders/{min(whole)}.tif") as image:
+        assert image.size == (75, 8 * 200)
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert names_in(f"{out}/train") == {f"crops/{i:02d}.jpg" for i in range(40)}

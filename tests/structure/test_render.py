@@ -11,6 +11,7 @@ import torch
 from structure.figures import figure
 from structure.solids import cube, sphere
 
+from gcl.structure import render
 from gcl.structure.render import (
     AMBIENT,
     LIGHT,
@@ -430,3 +431,24 @@ def test_a_gpu_draws_the_same_picture():
     assert float((ours - theirs.cpu()).abs().mean()) < 1e-3
     with pytest.raises(ValueError, match="vertices are on cuda.* faces on cpu"):
         render_structure(vertices.cuda(), faces)
+
+
+@pytest.mark.parametrize("copies", [1, 5])
+def test_normals_by_loops_and_by_tensors_agree_bit_by_bit(copies, monkeypatch):
+    vertices, faces = sphere(rings=9)
+    vertices = vertices * torch.linspace(0.5, 2, copies)[:, None, None]
+    found = []
+    for looped in (True, False):
+        monkeypatch.setattr(render, "looped", lambda *tensors, answer=looped: answer)
+        for winding in (faces, faces[:, [0, 2, 1]], faces[3:]):
+            found.append(vertex_normals(vertices, winding))
+    for one, other in zip(found[:3], found[3:], strict=True):
+        assert one.shape == vertices.shape and torch.equal(one, other)
+
+
+def test_normals_of_what_loops_do_not_take():
+    """float64 stays that, and tensors that ask for gradients are no error."""
+    vertices, faces = sphere(rings=5)
+    expected = vertex_normals(vertices[None], faces)
+    torch.testing.assert_close(vertex_normals(vertices[None].double(), faces), expected.double())
+    assert torch.equal(vertex_normals(vertices[None].requires_grad_(), faces), expected)

@@ -1,5 +1,6 @@
-"""Renders of eight views: ``<root>/<split>/render``, ``render_45``, ..., ``render_315``; and meshes
-that are rendered when asked for: ``<root>/<split>/geometry``."""
+"""Renders of eight views, in one file a crop, ``<root>/<split>/renders``, or in a folder a view,
+``render``, ``render_45``, ..., ``render_315``; and meshes that are rendered when asked for:
+``<root>/<split>/geometry``."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from structure.figures import figure
+from structure.figures import figure, write_pictures
 
 from gcl.structure.crop_keys import crop_keys
 from gcl.structure.geometry import render_views, write_faces, write_geometry
+from gcl.structure.render_files import write_renders
 from gcl.structure.store import (
     FOLDERS,
     TURNS,
@@ -21,7 +23,6 @@ from gcl.structure.store import (
     RenderStore,
     open_store,
     render_size,
-    write_renders,
 )
 
 ABC = {name: name for name in ("a.jpg", "b.jpg", "c.jpg", "a.png", "a.x", "faces.jpg")}
@@ -87,6 +88,12 @@ def test_a_missing_view_is_named(tmp_path, write_renders, view):
         RenderStore(root, "train", ABC)
 
 
+def test_a_split_without_renders_says_where_they_would_be(tmp_path):
+    named = re.escape(str(tmp_path / "train" / "renders")) + " does not exist; .*render_315"
+    with pytest.raises(MissingStructureError, match=f"GCL.STRUCTURE.DIR: {named}"):
+        RenderStore(str(tmp_path), "train", ABC)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture at all", "cut"])
 def test_a_broken_render_is_named(tmp_path, write_renders, content):
     root = write_renders(tmp_path, ["a.jpg"])
@@ -98,29 +105,67 @@ def test_a_broken_render_is_named(tmp_path, write_renders, content):
 
 def test_a_missing_render_is_named(tmp_path, write_renders):
     store = RenderStore(write_renders(tmp_path, ["a.jpg"]), "train", ABC)
-    with pytest.raises(OSError, match=re.escape(str(tmp_path / "train" / "render_45" / "b.jpg"))):
+    path = tmp_path / "train" / "renders" / "b.jpg.tif"  # as it would be written
+    with pytest.raises(OSError, match=re.escape(str(path))):
         store.load("b.jpg", 45)
 
 
-# ---- writing
-@pytest.mark.parametrize(("name", "kind"), [("a.jpg", "JPEG"), ("a.png", "PNG"), ("a.x", "PNG")])
-def test_written_renders_are_read_back(tmp_path, name, kind):
-    for folder in FOLDERS:
-        (tmp_path / "train" / folder).mkdir(parents=True)
-    views = render_views(figure(), (0, *TURNS), (64, 32))
-    write_renders(str(tmp_path / "train"), name, views)
-    store = RenderStore(str(tmp_path), "train", ABC)
-    assert name in store
-    for turn, view in zip((0, *TURNS), views, strict=True):
-        difference = np.abs(np.asarray(store.load(name, turn), int) - np.asarray(view, int))
-        assert difference.max() <= (40 if kind == "JPEG" else 0) and difference.mean() < 3
-    with Image.open(tmp_path / "train" / "render_45" / name) as image:
-        assert (image.format, image.mode, image.size) == (kind, "L", (32, 64))
+# ---- one file a crop
+def views_in(tmp_path, name: str, greys: range) -> None:
+    (tmp_path / "train" / "renders").mkdir(parents=True, exist_ok=True)
+    write_renders(str(tmp_path / "train"), name, [Image.new("L", (8, 16), g) for g in greys])
 
 
-def test_eight_views_are_needed(tmp_path):
-    with pytest.raises(ValueError):
-        write_renders(str(tmp_path), "a.jpg", [])
+def test_one_file_gives_the_pixels_of_eight(tmp_path):
+    """The same views in both layouts, JPEG's losses aside: bit for bit."""
+    views = render_views(figure(), (0, *TURNS), (64, 24))
+    (tmp_path / "one" / "train" / "renders").mkdir(parents=True)
+    write_renders(str(tmp_path / "one" / "train"), "a.jpg", views)
+    write_pictures(str(tmp_path / "eight" / "train"), "a.jpg", views)
+    one, eight = (RenderStore(str(tmp_path / s), "train", ABC) for s in ("one", "eight"))
+    for turns in ((0, 225), (225, 0), (90,), (45, 45), (0, *TURNS)):
+        for a, b in zip(
+            one.load_views("a.jpg", turns), eight.load_views("a.jpg", turns), strict=True
+        ):
+            assert a.mode == b.mode == "L" and np.array_equal(a, b)
+    own, turned = one.load_views("a.jpg", (0, 225))
+    assert np.array_equal(own, views[0]) and np.array_equal(turned, views[5])
+    assert "a.jpg" in one and "b.jpg" not in one
+    split = str(tmp_path / "one" / "train")
+    assert one.files("a.jpg") == {f"{split}/renders/a.jpg.tif": (0, *TURNS)}
+    assert one.files("b.jpg") == {f"{split}/renders/b.jpg.tif": (0, *TURNS)}
+    split = str(tmp_path / "eight" / "train")
+    named = zip(FOLDERS, (0, *TURNS), strict=True)
+    assert eight.files("a.jpg") == {f"{split}/{folder}/a.jpg": (turn,) for folder, turn in named}
+
+
+def test_both_layouts_in_one_split(tmp_path, write_renders):
+    """The crop with both has its one file, the others what they have."""
+    root = write_renders(tmp_path, ["a.jpg", "b.jpg"])
+    views_in(tmp_path, "b.jpg", range(101, 109))
+    views_in(tmp_path, "c.jpg", range(201, 209))
+    store = RenderStore(root, "train", ABC)
+    assert [crop for crop in ABC if crop in store] == ["a.jpg", "b.jpg", "c.jpg"]
+    greys = [store.load(crop, 45).getpixel((7, 0)) for crop in ("b.jpg", "c.jpg")]
+    assert greys == [102, 202] and store.load("a.jpg", 45).getpixel((31, 0)) == 50
+
+
+def test_a_crop_s_own_pictures_go_before_another_s_file(tmp_path):
+    """One of the folder's name may have been made of other pixels."""
+    path = "/d/shop/cam1/1.jpg"
+    views_of(tmp_path, ["Shop/cam1/1.jpg"], 30)
+    (tmp_path / "train" / "renders" / "cam1").mkdir(parents=True)
+    views_in(tmp_path, "cam1/1.jpg", range(8))
+    store = RenderStore(str(tmp_path), "train", {path: "Shop/cam1/1.jpg"})
+    assert grey_of(store, path) == 30
+    shutil.rmtree(tmp_path / "train" / "render" / "Shop")
+    for folder in FOLDERS[1:]:
+        shutil.rmtree(tmp_path / "train" / folder)
+    store = RenderStore(str(tmp_path), "train", {path: "Shop/cam1/1.jpg"})
+    assert path in store and grey_of(store, path) == 2
+    crops = {path: "Shop/cam1/1.jpg", "/d/mall/cam1/1.jpg": "Mall/cam1/1.jpg"}
+    with pytest.raises(MissingStructureError, match="cam1/1.jpg.tif would be the structure of two"):
+        RenderStore(str(tmp_path), "train", crops)
 
 
 # ---- meshes
@@ -136,8 +181,7 @@ def meshes(tmp_path):
 
 def test_a_mesh_is_rendered_as_its_render_was_written(tmp_path, meshes):
     """Two ways to one picture: from disk, and when asked for."""
-    for folder in FOLDERS:
-        (tmp_path / "train" / folder).mkdir(parents=True)
+    (tmp_path / "train" / "renders").mkdir()
     views = render_views(figure(), (0, *TURNS), (64, 24))
     write_renders(str(tmp_path / "train"), "a.png", views)
     on_disk = open_store(str(tmp_path), "train", "renders", ABC)
@@ -180,11 +224,8 @@ def test_missing_and_broken_meshes_are_named(tmp_path, meshes):
 # ---- whose structure it is
 def views_of(root, names: list[str], grey: int) -> None:
     """Renders of one grey value under ``names`` of the training split."""
-    for folder in FOLDERS:
-        for name in names:
-            path = root / "train" / folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", (8, 16), grey).save(path, format="PNG")
+    for name in names:
+        write_pictures(str(root / "train"), name, [Image.new("L", (8, 16), grey)] * 8)
 
 
 def grey_of(store, crop: str) -> int:

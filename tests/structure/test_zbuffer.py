@@ -77,35 +77,6 @@ def test_random_triangles_as_by_the_loop(spread, device):
     torch.testing.assert_close(depth.cpu(), expected[2], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("few", [0, 1000, 1 << 40])
-def test_groups_hold_each_triangle_once_and_its_box_fits(few, monkeypatch):
-    """Of 3 triangles of each side up to 40: the pixels tried are theirs times the square; no group
-    reaches over the side from which arithmetic is float64, and 0 makes the most of them."""
-    monkeypatch.setattr(zbuffer, "FEW", few)
-    count = [0] + [3] * 40
-    groups = list(zbuffer._groups(count))
-    covered = [side for low, side, _ in groups for side in range(low + 1, min(side, 40) + 1)]
-    assert covered == list(range(1, 41))
-    assert all(tried == 3 * (min(side, 40) - low) * side**2 for low, side, tried in groups)
-    assert not any(low < zbuffer.EXACT < side for low, side, _ in groups)
-    sides = [side for _, side, _ in groups]
-    assert sides == {0: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48]}.get(few, sides)
-    assert sides == {1 << 40: [16, 48]}.get(few, sides)
-    assert list(zbuffer._groups([])) == list(zbuffer._groups([5])) == []
-
-
-@pytest.mark.parametrize("spread", [4.0, 18.0, 60.0])
-def test_the_groups_change_no_bit(spread, monkeypatch, device):
-    pixels, faces = random_soup(int(spread), 40, spread, (33, 41))
-    pixels, faces = pixels.to(device), faces.to(device)
-    found = []
-    for few in (0, 1000, 1 << 40):
-        monkeypatch.setattr(zbuffer, "FEW", few)
-        found.append(rasterize(pixels, faces, (33, 41)))
-    for other in found[1:]:
-        assert all(map(torch.equal, found[0][:5], other[:5]))
-
-
 def test_triangles_far_larger_than_the_picture(device):
     """Boxes beyond 16 pixels are calculated in float64."""
     size = (24, 40)
@@ -294,3 +265,24 @@ def test_perspective_depth_is_linear_on_the_picture(device):
     scale = (row - row.mean()) / (projected - projected.mean())
     inner = (projected - projected.mean()).abs() > 0.1
     assert float(scale[inner].std() / scale[inner].mean()) < 0.01
+
+
+@pytest.mark.parametrize("spread", [2.0, 12.0, 50.0])
+def test_loops_and_tensors_agree_bit_by_bit(spread, monkeypatch):
+    """Triangles of all sizes, open and closed meshes, many over the border."""
+    size = (40, 30)
+    vertices, faces = sphere(rings=12)
+    closed = frame(turn(vertices[None], torch.tensor([0.0, 50.0, 130.0])), size) * spread / 12
+    drawn = []
+    for looped in (True, False):
+        monkeypatch.setattr(zbuffer, "looped", lambda *tensors, answer=looped: answer)
+        drawn.append([])
+        for pixels, faces_of in (random_soup(int(spread), 80, spread, size, 3), (closed, faces)):
+            drawn[-1] += rasterize(pixels, faces_of, size)[:-1]
+            columns = [pixels[..., k].T.contiguous() for k in range(3)]
+            grey = torch.rand(columns[0].shape, generator=torch.Generator().manual_seed(1))
+            way = outward(columns, faces_of)
+            drawn[-1].append(paint(columns, faces_of, size, grey, way))
+    assert len(drawn[0][0]) > 80 and float(drawn[0][-1].max()) > 0
+    for one, other in zip(*drawn, strict=True):
+        assert one.dtype == other.dtype and torch.equal(one, other)

@@ -263,10 +263,13 @@ def test_the_side_to_the_sun_is_brighter():
     sunny = scene()
     camera = replace(sunny.camera, sun=(1.0, 0.0, 0.0), sunlight=0.5)
     sunny = replace(sunny, camera=camera, moment=replace(sunny.moment, x=0.0))
-    sides = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [0, -1.0, 0], [0, 1.0, 0]])
+    sides = np.array([[1.0, 0, 0], [-1.0, 0, 0], [0, -1.0, 0], [0, 1.0, 0]], np.float32)
+    white, flat = np.ones((3, 4), np.float32), np.zeros(4, np.float32)
 
     def seen(yaw):
-        return light.daylight(0.5, light.suns([sunny], torch.tensor([yaw]))[0], sides.T).mean(0)
+        sun = light.suns([sunny], torch.tensor([yaw]))[0].numpy()
+        lit = light.lit(white, sides, flat, flat, white[0], sun, np.float32(0.5))
+        return torch.from_numpy(lit).mean(0)
 
     right, left, up, down = seen(0.0)
     assert right > 1.5 * left and up > 1.5 * down

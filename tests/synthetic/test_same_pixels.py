@@ -10,13 +10,18 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
 import gcl  # noqa: F401
 from gcl.structure.poses import sample_each, sample_pose
-from gcl.synthetic import light, places, rings, things
+from gcl.structure.render import Fragments
+from gcl.synthetic import cloth, light, places, rings, things
+from gcl.synthetic.anatomy import hairline
 from gcl.synthetic.cameras import draw_camera, resized
 from gcl.synthetic.draw import dress, photographs
 from gcl.synthetic.examples import draw_examples
 from gcl.synthetic.figure import Tailor
+from gcl.synthetic.filters import blurred
 from gcl.synthetic.identity import draw_identity
+from gcl.synthetic.noise import _tile, noise
 from gcl.synthetic.people import draw_people
+from gcl.synthetic.pixels import averaged, interpolated
 from gcl.synthetic.plan import Settings, plan
 from gcl.synthetic.set_files import one_thread
 from gcl.synthetic.turns import draw_turns
@@ -130,7 +135,8 @@ def test_nothing_is_left_of_a_thing_beyond_its_reach():
     for _ in range(25):
         for thing in (things.draw_fixture(rng, 0, 0), things.draw_passer(rng, 0, 0)):
             kinds.add(thing.kind)
-            near = things.near(thing, x, up)
+            aside, high = things.reach(thing)
+            near = (np.abs(x) < aside) & (up < high)
             cover = things.look(thing, x, up)[1]
             assert not cover[~near].any(), thing
             assert cover[near].max() > 0.9, thing
@@ -165,12 +171,63 @@ def test_people_in_a_batch_wear_their_own(tailor):
         torch.testing.assert_close(together.rest[i], alone.rest[0], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("axis", [2, 3])
-def test_the_mean_of_neighbours_is_a_pool(axis):
-    picture = torch.rand(2, 2, 12, 9, generator=torch.Generator().manual_seed(0))
-    kernel, padding = ((7, 1), (3, 0)) if axis == 2 else ((1, 7), (0, 3))
-    expected = torch.nn.functional.avg_pool2d(picture, kernel, 1, padding)
-    assert torch.equal(light._mean_of_7(picture, axis), expected)
+def test_light_between_parts_is_that_of_pooled_depths():
+    """1 - 2.6 clamp(depth - mean depth of 7 x 7 cells of 2 x 2 pixels about it, 0, 0.15)."""
+    rng = torch.Generator().manual_seed(0)
+    there = torch.rand(2, 24, 18, generator=rng) < 0.7
+    depth = torch.where(there, torch.randn(2, 24, 18, generator=rng), 0)
+    both = torch.nn.functional.avg_pool2d(torch.stack((depth, there.float()), 1), 2)
+    for kernel, padding in (((7, 1), (3, 0)), ((1, 7), (0, 3))):
+        both = torch.nn.functional.avg_pool2d(both, kernel, 1, padding)
+    beside = (both[:, 0] / both[:, 1].clamp(min=1e-3)).repeat_interleave(2, 1)
+    expected = 1 - 2.6 * (depth - beside.repeat_interleave(2, 2)).clamp(0, 0.15)
+    pixel = there.flatten().nonzero()[:, 0]
+    fragments = Fragments(pixel, pixel // 432, pixel, pixel, depth.flatten()[pixel], (2, 24, 18))
+    assert torch.equal(light.occlusion(fragments), expected[there])
+
+
+def test_pixels_of_a_figure_are_interpolated_and_averaged():
+    """Values are sums of weights times those of the corners; a pixel is the mean of 2 x 2."""
+    rng = np.random.default_rng(0)
+    values, faces = rng.random((9, 5), np.float32), rng.integers(0, 9, (7, 3))
+    pixel = np.flatnonzero(rng.random(12 * 8) < 0.6)
+    face = rng.integers(0, 7, len(pixel))
+    weights = rng.dirichlet(np.ones(3), len(pixel)).astype(np.float32)
+    expected = sum(values[faces[face, k]] * weights[:, k, None] for k in range(3)).T
+    found = interpolated(values, faces, face, weights)
+    np.testing.assert_array_equal(found, expected)
+    canvas = torch.zeros(4, 12 * 8)
+    canvas[:3, pixel], canvas[3, pixel] = torch.from_numpy(expected[:3]), 1.0
+    mean = torch.nn.functional.avg_pool2d(canvas.view(1, 4, 12, 8), 2)[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(averaged(found[:3], pixel, 6, 4, 2), mean)
+
+
+def test_hair_begins_where_the_scalp_grows():
+    y = torch.linspace(-0.3, 0.3, 101)
+    nose, top = torch.tensor(0.02), torch.tensor(1.7)
+    found = [cloth._hairline(*map(np.float32, (value, 0.02, 1.7))) for value in y]
+    np.testing.assert_array_equal(np.array(found), hairline(y, nose, top))
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_blur_is_scipys_bit_by_bit(mirror):
+    rng = np.random.default_rng(0)
+    for shape in ((30, 17, 3), (5, 3, 3), (40, 2, 1)):
+        picture, deviation = rng.random(shape), rng.uniform(0.3, 4)
+        mode = "reflect" if mirror else "nearest"
+        expected = gaussian_filter(picture, (deviation, deviation, 0), mode=mode)
+        np.testing.assert_array_equal(blurred(picture, deviation, mirror), expected)
+
+
+def test_noise_is_scipys_wrapped_grid_bit_by_bit():
+    rng = np.random.default_rng(0)
+    multiples = 256 * 0.05 * rng.integers(-3, 4, 300)
+    for y in (rng.uniform(-1, 1, 300), rng.uniform(-1e4, 1e4, 300), multiples, multiples - 1e-14):
+        x = rng.uniform(-100, 100, 300)
+        expected = map_coordinates(_tile(1.2), (y / 0.05, x / 0.05), order=1, mode="grid-wrap")
+        found = noise(x, y, 0.05, 1.2)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("width", [0.045, 0.05, 0.16])

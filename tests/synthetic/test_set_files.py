@@ -21,7 +21,8 @@ from gcl.structure.crop_keys import crop_keys
 from gcl.structure.geometry import write_geometry
 from gcl.structure.poses import ACTIVITIES
 from gcl.structure.prepare import Preparation, prepare
-from gcl.structure.store import FOLDERS, RenderStore
+from gcl.structure.render_files import FOLDERS, TURNS, read_renders
+from gcl.structure.store import RenderStore
 from gcl.synthetic import Settings, dataset, set_folder, true_views, write_set
 from gcl.synthetic import set_files as files
 from gcl.synthetic.draw import bodies
@@ -235,7 +236,7 @@ def test_other_settings_of_another_version_stay(made, tmp_path):
 
 
 def test_structures_are_those_that_are_prepared_from_the_same_mesh(folder, tmp_path):
-    """The very files, in every turn, of tools/prepare_structure.py --source geometry."""
+    """The very pixels, in every turn, of tools/prepare_structure.py --source geometry, as JPEG."""
     shots = plan(SMALL)[: files.BATCH]
     with files.one_thread():
         people = bodies(files.get_tailor(), [shot.scene for shot in shots], SMALL.size)
@@ -246,9 +247,10 @@ def test_structures_are_those_that_are_prepared_from_the_same_mesh(folder, tmp_p
     out = str(tmp_path / "train")
     assert prepare(Preparation(crops, source, out, ["renders"], SMALL.height)).complete
     for shot in shots:
-        for view in FOLDERS:
+        made = read_renders(f"{out}/renders/{shot.name}.tif", (0, *TURNS))
+        for view, image in zip(FOLDERS, made, strict=True):
             ours = (folder / "meshes" / shot.split / view / shot.name).read_bytes()
-            assert ours == (tmp_path / "train" / view / shot.name).read_bytes(), (shot.name, view)
+            assert ours == files.jpeg(np.asarray(image), 95), (shot.name, view)
 
 
 def test_true_views(folder):

@@ -106,7 +106,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert "left out: 2 files" in printed and "1, the first notes.txt" in printed
     assert "GCL.LABELS.K1 12\n" in printed and "GCL.LABELS.EPS 0.7 (given)" in printed
     assert printed.index("GCL.LABELS.K1") < printed.index("crops estimated")
-    assert (out / "structures" / "train" / "render_315" / "my crops" / "gate1").is_dir()
+    assert (out / "structures" / "train" / "renders" / "my crops" / "gate1").is_dir()
     assert FakeEstimator.log.count(("load", None)) == 1
     listed = read_list(str(crops), str(out))
     assert len(listed.crops) == 64 and len(listed.skipped) == 2
@@ -250,7 +250,7 @@ def test_names_can_be_anything_from_the_folder_to_the_checkpoint(command, crops,
     assert sorted(crop.name for crop in listed.crops) == sorted(
         path.relative_to(crops).as_posix() for path in crops.glob("flat*/*/*.jpg")
     )
-    made = tmp_path / "out" / "structures" / "train" / "render_45" / crops.name
+    made = tmp_path / "out" / "structures" / "train" / "renders" / crops.name
     assert len([path for path in made.rglob("*") if path.is_file()]) == 64
     end, _ = command("--dry-run", OUTPUT_DIR=tmp_path / "other")
     assert end.startswith("ConfigError: GCL.DATA.PATTERN") and end.endswith(", is named so.")

@@ -16,7 +16,7 @@ from structure.estimators import estimator  # noqa: F401  a fixture
 from structure.figures import figure
 
 from gcl.structure.geometry import read_geometry, render_views, write_faces, write_geometry
-from gcl.structure.store import FOLDERS, TURNS, names_in
+from gcl.structure.render_files import TURNS, names_in, read_renders
 from gcl.tools import prepare_structure as tool
 
 
@@ -78,8 +78,7 @@ def test_a_folder_of_crops_is_a_training_set(tmp_path, crops, run):
     # again, and with the meshes too, from which the renders can be made again
     assert run(*arguments)[1].splitlines()[3].split()[:4] == ["train", "3", "0", "3"]
     assert run(*arguments, "--write", "geometry")[0] == 0
-    for folder in FOLDERS:
-        os.remove(out / "train" / folder / "crops" / "a.jpg")
+    os.remove(out / "train" / "renders" / "crops" / "a.jpg.tif")
     status, printed = run(crops, "--source", "geometry", "--out", out)
     assert status == 0 and printed.splitlines()[2].split()[:4] == ["train", "3", "1", "2"]
 
@@ -105,15 +104,15 @@ def test_the_estimator_is_the_default_source(tmp_path, crops, run, estimator):  
     geometry = read_geometry(str(mesh), figure().faces)
     assert geometry.yaw == pytest.approx(64 / 255 * 360)
     views = render_views(geometry, (0, *TURNS), (32, 20))
-    for folder, view in zip(FOLDERS, views, strict=True):
-        with Image.open(out / "train" / folder / "crops" / "b.png") as image:
-            assert np.array_equal(image, view)
+    written = str(out / "train" / "renders" / "crops" / "b.png.tif")
+    for image, view in zip(read_renders(written, (0, *TURNS)), views, strict=True):
+        assert np.array_equal(image, view)
         rows = np.asarray(view).any(1).nonzero()[0]
         assert (rows[0], rows[-1]) == (16, 31)
     # again: nothing to do but what a killed run left
     estimator.log.clear()
     (crops / "bad.jpg").unlink()
-    os.remove(out / "train" / "render_90" / "crops" / "a.jpg")
+    os.remove(out / "train" / "renders" / "crops" / "a.jpg.tif")
     status, printed = run(crops, "--out", out)
     assert status == 0 and estimator.log == []
     assert printed.splitlines()[0].endswith("low_confidence.txt")
@@ -160,10 +159,10 @@ def test_renders_are_checked_and_the_exit_status_says_so(tmp_path, crops, run):
     run(crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", out)
     check = (crops, "--source", "renders", "--out", out)
     status, printed = run(*check)
-    assert (status, printed.splitlines()[0]) == (0, "train: 24 files: all good.")
-    (out / "train" / "render_90" / "crops" / "b.png").write_bytes(b"")
+    assert (status, printed.splitlines()[0]) == (0, "train: 3 files: all good.")
+    (out / "train" / "renders" / "crops" / "b.png.tif").write_bytes(b"")
     status, printed = run(*check)
-    assert status == 1 and f"broken: {out}/train/render_90/crops/b.png" in printed
+    assert status == 1 and f"broken: {out}/train/renders/crops/b.png.tif" in printed
     assert "look at" in printed  # at the other two
     run(crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", out, "--write", "geometry")
     check = (crops, "--source", "geometry", "--write", "geometry", "--out", out)
@@ -255,7 +254,7 @@ def test_a_data_set_of_the_toolbox_has_two_splits(tmp_path, market_data, run):
         (("{crops}", "--source", "mesh", "--input", "{none}"), "none is no folder"),
         (("{crops}", "--source", "geometry"), "geometry is no folder"),
         (("{crops}", "--source", "hmr2", "--input", "{crops}"), "faces.npy does not exist"),
-        (("{crops}", "--source", "renders"), "render does not exist"),
+        (("{crops}", "--source", "renders"), "renders does not exist"),
         (("{crops}", "--source", "renders", "--split", "test"), "drop --split"),
         (("{crops}", "--source", "renders", "--write", "geometry"), "no mesh can be made from"),
         (("{empty}", "--source", "renders"), "empty has no images"),
@@ -290,7 +289,7 @@ def test_crops_that_differ_in_their_suffix_alone(tmp_path, crops, write_crop, ru
     assert status == 0 and printed.splitlines()[4].split()[:3] == ["train", "4", "4"]
     assert names_in(str(out / "train")) == named("crops", "a.jpg", "a.png", "b.png", "c.jpeg")
     check = (crops, "--source", "renders", "--out", out)
-    assert run(*check)[1].splitlines()[0] == "train: 32 files: all good."
+    assert run(*check)[1].splitlines()[0] == "train: 4 files: all good."
     write_tool_files(tmp_path / "in", "abc")
     status, _ = run(crops, "--source", "hmr2", "--input", tmp_path / "in", "--out", tmp_path / "o2")
     assert "a would be the structure of two crops, crops/a.jpg and crops/a.png: put" in status

@@ -163,13 +163,14 @@ def add_gcl_config(cfg: CN) -> None:
 
     # ---- structure images s (renders of the person's mesh)
     cfg.GCL.STRUCTURE = CN()
-    # Folder with {train,test}/{render,render_45,...,render_315}/<image>, and/or
-    # {train,test}/geometry/<image>.npz; <image> is <data set>/<path below the data set's folder>,
-    # as tools/prepare_structure.py writes them, or the name of the image where it is unique.
+    # Folder with {train,test}/renders/<image>.tif and/or {train,test}/geometry/<image>.npz, as
+    # tools/prepare_structure.py writes them, or {train,test}/{render,render_45,...,render_315}/
+    # <image>; <image> is <data set>/<path below the data set's folder>, or the name of the image
+    # where it is unique.
     # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
-    # "renders": read the files. "geometry": render the meshes in the data workers, seven times the
-    # CPU time (156 against 23 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    # "renders": read the files. "geometry": render the meshes in the data workers, 15 times the
+    # CPU time (276 against 18 ms for 16 images of 256 x 128, benchmarks/structure.py)
     cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"
@@ -397,8 +398,8 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         folder = gcl.STRUCTURE.DIR
         _require(
             folder != "",
-            "GCL.STRUCTURE.DIR is empty: give the folder with train/render, train/render_45, ...,"
-            " or train without structures by GCL.PHASES '(\"contrast\",)'.",
+            "GCL.STRUCTURE.DIR is empty: give the folder of tools/prepare_structure.py --out, or"
+            " train without structures by GCL.PHASES '(\"contrast\",)'.",
         )
         _require(
             folder == AUTO or os.path.isdir(os.path.join(folder, "train")),

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from gcl.structure.estimate import Estimate, StructureEstimator
 from gcl.structure.render import render_structure
-from gcl.structure.store import read_render
+from gcl.structure.render_files import read_render
 from gcl.structure.verify import DARK
 
 from .body_metrics import mpjpe, pa_mpjpe, silhouette_iou, summarize_yaw, yaw_errors

@@ -6,8 +6,8 @@
     pictures = render_structure(people.vertices, body.faces, yaw=45.0)  # (4, 256, 128)
 
 Bodies: `body`, `smpl`, `poses`, `skeleton`, `anny_data`, `cache`. Pictures: `render`, `zbuffer`,
-`render_pytorch3d`, `topology`. Files: `crop_keys`, `store`, `geometry`, `adapters`,
-`prepare`, `prepare_estimate`, `verify`. Crops to bodies: `estimate`, on the network of
+`render_pytorch3d`, `topology`, and their loops on a CPU. Files: `crop_keys`, `store`, `geometry`,
+`adapters`, `prepare`, `prepare_estimate`, `verify`. Crops to bodies: `estimate`, on the network of
 `efficientnet`.
 
 Camera space is the same everywhere: x to the image right, y down, z forward, metres; at yaw 0 a

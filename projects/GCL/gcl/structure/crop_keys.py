@@ -1,7 +1,7 @@
 """Which structure is whose: a crop is known by its data set and path, not by its base name.
 
 A crop's key is ``<data set>/<path below the data set's folder>``, with its suffix and with "/"
-between folders. What we write is named after it: ``<key>`` (renders) or ``<key>.npz`` (meshes).
+between folders. What we write is named after it: ``<key>.tif`` (renders) or ``<key>.npz`` (meshes).
 What we read may come from elsewhere, so that it is looked for under the tails of the crop's path,
 too: of ``/x/y/a.jpg`` those are ``x/y/a.jpg``, ``y/a.jpg`` (what was made for the folder ``y``) and
 ``a.jpg`` (the authors' flat folders). Where another crop has the same tail, neither gets it.
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+RENDERS_SUFFIX = ".tif"
 
 CropKeys = Mapping[str, str]
 """Path of each photograph -> its key."""
@@ -37,10 +39,16 @@ def mesh_name(key: str) -> str:
     return f"{key}.npz"
 
 
+def renders_name(key: str) -> str:
+    """The one file of a crop's renders."""
+    return key + RENDERS_SUFFIX
+
+
 def render_names(path: str, key: str) -> Iterator[str]:
-    """Names that a crop's renders can have, its own first."""
-    yield key
-    yield from _tails(path)
+    """Names that a crop's renders can have, its own first, and one file before eight pictures."""
+    for name in (key, *_tails(path)):
+        yield renders_name(name)
+        yield name
 
 
 def mesh_names(path: str, key: str) -> Iterator[str]:
@@ -89,7 +97,7 @@ def locate(
         for name in names(path, key):
             if name in files:
                 found[path] = name
-                if name not in (key, mesh_name(key)):
+                if name not in (key, mesh_name(key), renders_name(key)):
                     borrowed[name] = key
                 break
     for path, key in crops.items() if borrowed else ():

@@ -27,18 +27,8 @@ from .geometry import (
     write_geometry,
 )
 from .outcomes import Outcome, Summary, is_about_a_name
-from .store import (
-    FOLDERS,
-    GEOMETRY,
-    TURNS,
-    RenderStore,
-    StructureStore,
-    names_in,
-    open_store,
-    render_size,
-    renders_whole,
-    write_renders,
-)
+from .render_files import RENDERS, TURNS, names_in, renders_whole, write_renders
+from .store import GEOMETRY, RenderStore, StructureStore, open_store, render_size
 from .verify import Problem, check_geometry, check_renders
 
 Source = Callable[[str], Geometry]
@@ -61,10 +51,9 @@ class Preparation(Dataset):
         self.crops, self.source, self.folder = list(crops.items()), source, folder
         self.height = height
         self.write = set(write)
-        made = (*FOLDERS,) * ("renders" in write) + (GEOMETRY,) * ("geometry" in write)
-        for name in made:
+        for name in (RENDERS,) * ("renders" in write) + (GEOMETRY,) * ("geometry" in write):
             make_folders(os.path.join(folder, name), crops)
-        # one listing a folder, not eight looks a crop: folders may be far away
+        # one listing a folder, not a look a crop: folders may be far away
         self._rendered = names_in(folder) if "renders" in write else set()
         self._meshes: set[str] = set()
         self._faces = None

@@ -1,22 +1,20 @@
 """Where training reads structure images from, a folder a split.
 
-``<dir>/<split>/render/<crop>`` is the person from its own view, ``render_45`` ... ``render_315``
-the same mesh turned by that yaw, all grey. ``<dir>/<split>/geometry/<crop>.npz`` is the mesh itself
-(:mod:`.geometry`), drawn when asked for. ``<crop>`` is the key of a crop, or, where that is unique,
-its name: the published layout (:mod:`.crop_keys`).
+They are renders on disk (:mod:`.render_files`), or meshes, ``<dir>/<split>/geometry/<crop>.npz``
+(:mod:`.geometry`), that are drawn when asked for. ``<crop>`` is the key of a crop, or, where that
+is unique, its name: the published layout (:mod:`.crop_keys`).
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from gcl.atomic_files import atomic
-
 from .crop_keys import (
+    RENDERS_SUFFIX,
     CropKeys,
     MissingStructureError,
     files_below,
@@ -24,22 +22,14 @@ from .crop_keys import (
     mesh_name,
     mesh_names,
     render_names,
+    renders_name,
 )
 from .geometry import Geometry, read_faces, read_geometry, render_views
-
-TURNS = (45, 90, 135, 180, 225, 270, 315)
-"""Yaws in degrees by which meshes are turned."""
-
-FOLDERS = ("render", *(f"render_{turn}" for turn in TURNS))
+from .render_files import FOLDERS, RENDERS, TURNS, read_render, read_renders, render_path
 
 GEOMETRY = "geometry"
 
 SOURCES = ("renders", "geometry")
-
-MOST = 2**24
-"""Pixels of a render."""
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-"""Of Pillow's, in which grey is written; a render under another suffix is a PNG."""
 
 _REMEDY = (
     "write each data set's structures by tools/prepare_structure.py <data set> --out {}, which"
@@ -67,6 +57,11 @@ class StructureStore(ABC):
         """Of its files in their folders, or what that would be."""
 
     @abstractmethod
+    def files(self, crop: str) -> Mapping[str, Sequence[int]]:
+        """Path of each of its files, or of those that there would be -> degrees of the views for
+        which it is read."""
+
+    @abstractmethod
     def load_views(self, crop: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
         """Structure images of a photograph turned by each of ``turns`` degrees, mode "L".
 
@@ -84,7 +79,8 @@ class StructureStore(ABC):
 
 
 class RenderStore(StructureStore):
-    """Renders on disk. They have their crop's aspect ratio already.
+    """Renders on disk, in one file a crop or, where there is none, in a folder a view. They have
+    their crop's aspect ratio already.
 
     Args:
         root: folder that holds ``train`` and ``test``.
@@ -92,34 +88,46 @@ class RenderStore(StructureStore):
         crops: all of the run.
 
     Raises:
-        MissingStructureError: the split lacks one of the eight view folders, or two crops would
-            share renders.
+        MissingStructureError: the split has neither the folder ``renders`` nor all eight view
+            folders, or two crops would share renders.
     """
 
     def __init__(self, root: str, split: str, crops: CropKeys) -> None:
         self.folder, self.crops = os.path.join(root, split), crops
-        for view in FOLDERS:
-            if not os.path.isdir(os.path.join(self.folder, view)):
-                raise MissingStructureError(
-                    f"GCL.STRUCTURE.DIR: {os.path.join(self.folder, view)} does not exist; a split"
-                    f" needs the folders {FOLDERS[0]}, {FOLDERS[1]}, ..., {FOLDERS[-1]}."
-                )
-
-        views = [files_below(os.path.join(self.folder, view)) for view in FOLDERS]
+        one, *eight = (os.path.join(self.folder, name) for name in (RENDERS, *FOLDERS))
+        lacking = [folder for folder in eight if not os.path.isdir(folder)]
+        if lacking and not os.path.isdir(one):
+            raise MissingStructureError(
+                f"GCL.STRUCTURE.DIR: {one if lacking == eight else lacking[0]} does not exist; a"
+                f" split needs the folder {RENDERS}, which tools/prepare_structure.py writes, or"
+                f" all of {FOLDERS[0]}, {FOLDERS[1]}, ..., {FOLDERS[-1]}."
+            )
+        files, views = files_below(one, RENDERS_SUFFIX), [files_below(folder) for folder in eight]
         places = os.path.join(self.folder, "render*")
-        self._names = locate(crops, render_names, set.union(*views), places, _REMEDY.format(root))
-        whole = set.intersection(*views)
+        there = files.union(*views)
+        self._names = locate(crops, render_names, there, places, _REMEDY.format(root))
+        pictures = set.union(*views) - files
+        self._pictures = {crop for crop, name in self._names.items() if name in pictures}
+        whole = files | set.intersection(*views)
         self._whole = {crop for crop, name in self._names.items() if name in whole}
 
     def __contains__(self, crop: str) -> bool:
         return crop in self._whole
 
     def name_of(self, crop: str) -> str:
-        return self._names.get(crop, self.crops[crop])
+        return self._names.get(crop, renders_name(self.crops[crop]))
+
+    def files(self, crop: str) -> dict[str, Sequence[int]]:
+        name, turns = self.name_of(crop), (0, *TURNS)
+        if crop in self._pictures:
+            return {render_path(self.folder, name, turn): (turn,) for turn in turns}
+        return {os.path.join(self.folder, RENDERS, name): turns}
 
     def load_views(self, crop: str, turns: Sequence[int], aspect: float = 0.5) -> list[Image.Image]:
         name = self.name_of(crop)
-        return [read_render(render_path(self.folder, name, turn)) for turn in turns]
+        if crop in self._pictures:
+            return [read_render(render_path(self.folder, name, turn)) for turn in turns]
+        return read_renders(os.path.join(self.folder, RENDERS, name), turns)
 
 
 class GeometryStore(StructureStore):
@@ -159,6 +167,9 @@ class GeometryStore(StructureStore):
     def name_of(self, crop: str) -> str:
         return self._names.get(crop, mesh_name(self.crops[crop]))
 
+    def files(self, crop: str) -> dict[str, Sequence[int]]:
+        return {os.path.join(self.folder, self.name_of(crop)): (0, *TURNS)}
+
     def read(self, crop: str) -> Geometry:
         """Raises GeometryError when its file can not be used; the message names it."""
         return read_geometry(os.path.join(self.folder, self.name_of(crop)), self._faces)
@@ -185,56 +196,3 @@ def open_store(
 def render_size(height: int, aspect: float) -> tuple[int, int]:
     """(height, width) of a render of width / height ``aspect``."""
     return height, max(round(height * aspect), 1)
-
-
-def render_path(folder: str, name: str, turn: int) -> str:
-    """Path of one render below a split's folder."""
-    return os.path.join(folder, "render" if turn == 0 else f"render_{turn}", name)
-
-
-def names_in(folder: str) -> set[str]:
-    """Names of which a split's folder has all eight views."""
-    return set.intersection(*(files_below(os.path.join(folder, view)) for view in FOLDERS))
-
-
-def read_render(path: str) -> Image.Image:
-    """A render, mode "L".
-
-    Raises:
-        OSError: the file is missing or broken; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST:
-                raise ValueError(f"{image.width} x {image.height} pixels are no render")
-            return image.convert("L")
-    except Exception as error:  # Pillow's decoders meet damage with a dozen kinds of exceptions
-        raise OSError(
-            f"structure render {path} can not be read ({error}): render it again."
-        ) from error
-
-
-def renders_whole(folder: str, name: str) -> bool:
-    """Whether all eight views of a crop in a split's folder can be read."""
-    try:
-        for turn in (0, *TURNS):
-            read_render(render_path(folder, name, turn))
-    except OSError:
-        return False
-    return True
-
-
-def write_renders(folder: str, name: str, views: Sequence[Image.Image]) -> None:
-    """Write the own view and the seven turned ones of a crop, each all or nothing.
-
-    Args:
-        folder: the split's folder, with :data:`FOLDERS` in it, and in those the folder of ``name``.
-        name: the crop's key.
-        views: eight images of mode "L", in the order of :data:`FOLDERS`. The suffix of ``name``
-            decides on the file format, as the layout has renders under their crop's name.
-    """
-    kind = Image.registered_extensions().get(os.path.splitext(name)[1].lower())
-    kind = kind if kind in _FORMATS else "PNG"
-    for view, image in zip(FOLDERS, views, strict=True):
-        with atomic(os.path.join(folder, view, name)) as file:
-            image.save(file, kind, quality=95)

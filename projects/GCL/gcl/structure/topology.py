@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from . import normals_loops
+from .compiled import arrays, looped
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -93,6 +96,9 @@ def outward(columns: list[Tensor], faces: Tensor) -> Tensor | None:
     """(B,) 1 where the normals of a closed mesh point out, -1 where in; None for an open mesh."""
     if not topology(faces, len(columns[0])).closed:
         return None
+    if looped(*columns):
+        _, volume = normals_loops.normals(*arrays(*columns, faces.long()))
+        return torch.from_numpy(volume).sign().to(columns[0].dtype)
     return face_normals(columns, faces.long())[1]
 
 

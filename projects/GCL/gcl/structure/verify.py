@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from gcl.photographs import PhotographError, photograph_size
 
-from .store import FOLDERS, TURNS, GeometryStore, RenderStore, read_render, render_path
+from .store import GeometryStore, RenderStore, StructureStore
 
 KINDS = {
     "crop": "the photograph itself can not be used",
@@ -42,31 +42,29 @@ class Problem(NamedTuple):
 
 
 def check_renders(store: RenderStore, crop: str) -> list[Problem]:
-    """Check the eight renders of one photograph of a store."""
+    """Check the files of the eight renders of one photograph of a store."""
     try:
         height, width = photograph_size(crop)
     except PhotographError as error:
         return [Problem("crop", crop, crop, str(error))]
     problems, size = [], None
-    for turn in (0, *TURNS):
-        path = render_path(store.folder, store.name_of(crop), turn)
+    for path, turns in store.files(crop).items():
         if not os.path.exists(path):
             problems.append(Problem("missing", path, crop))
             continue
         try:
-            image = read_render(path)
+            images = store.load_views(crop, turns)
         except OSError as error:
             problems.append(Problem("broken", path, crop, str(error)))
             continue
-        size = size or image.size
-        # the sides are whole pixels: allow for one that was rounded, in the render or in the crop
-        slack = max(1.0, image.height / height)
-        if image.size != size:
-            problems.append(Problem("size", path, crop, f"{_by(image.size)}, others {_by(size)}"))
-        elif abs(image.width - image.height * width / height) > slack:
-            detail = f"{_by(image.size)}, crop {_by((width, height))}"
+        size = size or images[0].size
+        others = [image.size for image in images if image.size != size]
+        if others:
+            problems.append(Problem("size", path, crop, f"{_by(others[0])}, others {_by(size)}"))
+        if len(others) < len(images) and not _same_shape(size, (width, height)):
+            detail = f"{_by(size)}, crop {_by((width, height))}"
             problems.append(Problem("aspect", path, crop, detail))
-        if (np.asarray(image) >= DARK).mean() < 0.005:
+        if any((np.asarray(image) >= DARK).mean() < 0.005 for image in images):
             problems.append(Problem("black", path, crop))
     return problems
 
@@ -99,9 +97,15 @@ def report(problems: Iterable[Problem], files: int) -> str:
     return "\n".join(lines)
 
 
-def files_of(crops: int, source: str) -> int:
-    """How many files ``crops`` images need."""
-    return crops * (len(FOLDERS) if source == "renders" else 1)
+def files_of(store: StructureStore) -> int:
+    """How many files the photographs of a store have or need."""
+    return sum(len(store.files(crop)) for crop in store.crops)
+
+
+def _same_shape(size: tuple[int, int], crop: tuple[int, int]) -> bool:
+    """Whether two pictures, (width, height) each, have one aspect ratio."""
+    # the sides are whole pixels: allow for one that was rounded, in the render or in the crop
+    return abs(size[0] - size[1] * crop[0] / crop[1]) <= max(1.0, size[1] / crop[1])
 
 
 def _by(size: tuple[int, int]) -> str:

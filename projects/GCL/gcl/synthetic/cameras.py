@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+
+from gcl.structure.compiled import jit
 
 from . import places
+from .filters import blurred
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,11 @@ def develop(picture: np.ndarray, camera: Camera, rng: np.random.Generator) -> np
 
     rows = min(height, camera.rows * rng.uniform(0.9, 1.1))
     blur = np.hypot(camera.blur * height / 128, 0.4 * height / rows)
-    picture = gaussian_filter(picture, (blur, blur, 0), mode="nearest")
+    picture = blurred(picture, blur)
     small = (max(8, round(rows)), max(4, round(rows * width / height)))
     picture = resized(picture, small)
     picture = picture + camera.noise * _grain(rng, picture.shape)
-    picture = picture + camera.sharpening * (
-        picture - gaussian_filter(picture, (1.0, 1.0, 0), mode="nearest")
-    )
+    picture = picture + camera.sharpening * (picture - blurred(picture, 1.0))
     picture = resized(picture, (height, width))
     return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
 
@@ -119,25 +119,33 @@ def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     because rows and columns are found once each."""
     if picture.shape[:2] == size:
         return picture
-    (above, top), (below, bottom) = _neighbours(picture.shape[0], size[0])
-    (before, left), (after, right) = _neighbours(picture.shape[1], size[1])
-    upper = picture[above] * top[:, None, None]
-    lower = picture[below] * bottom[:, None, None]
-    left, right = left[:, None], right[:, None]
-    out = upper[:, before] * left
-    out += upper[:, after] * right
-    out += lower[:, before] * left
-    out += lower[:, after] * right
+    rows, columns = _neighbours(picture.shape[0], size[0]), _neighbours(picture.shape[1], size[1])
+    return _resized(picture, *rows, *columns)
+
+
+@jit
+def _resized(picture, above, top, below, bottom, before, left, after, right):
+    out = np.empty((len(top), len(left), 3))
+    for row in range(len(top)):
+        upper, lower = picture[above[row]] * top[row], picture[below[row]] * bottom[row]
+        for column in range(len(left)):
+            for c in range(3):
+                out[row, column, c] = (
+                    upper[before[column], c] * left[column]
+                    + upper[after[column], c] * right[column]
+                    + lower[before[column], c] * left[column]
+                    + lower[after[column], c] * right[column]
+                )
     return out
 
 
-def _neighbours(old: int, new: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Of ``new`` cells over ``old`` ones: (cell before, its share) and (cell after, its share)."""
+def _neighbours(old: int, new: int) -> tuple[np.ndarray, ...]:
+    """Of ``new`` cells over ``old`` ones: cell before, its share, cell after, its share."""
     place = (np.arange(new) + 0.5) * (old / new) - 0.5
     first = np.floor(place)
     share = 1 - (place - first)
     before, after = (np.clip(first + i, 0, old - 1).astype(int) for i in (0, 1))
-    return (before, share), (after, 1 - share)
+    return before, share, after, 1 - share
 
 
 def _grain(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,166 +1,278 @@
 """Colours of a figure where a camera sees it: skin, hair, cloth with creases, bags.
 
-Shapes: `P` pixels of a figure, `W` = WAVES.
+Numbers are float32 throughout. Shapes: `P` pixels of a figure.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import NamedTuple
 
-from .anatomy import hairline
+import numpy as np
+
+from gcl.structure.compiled import jit
+
 from .figure import PARTS
-from .identity import TUCKED, Identity
-from .patterns import Spot, front_of, number, pattern, put, rgb, seam
+from .identity import BAGS, TUCKED, Colour, Identity
+from .patterns import Spot, second_share
 
-WAVES = 6
-"""How many waves crease a person's cloth."""
+_F = np.float32
+_BODY, _TAIL, _SKIRT, _LEFT_LEG, _RIGHT_LEG, _LEFT_SHOE, _RIGHT_SHOE, _HAIR, _KNOT, _BAG, _HOOD = (
+    range(len(PARTS))
+)
+_NO_BAG, _BACKPACK, _SHOULDER_BAG, _TOTE = range(len(BAGS))
 
 
-def albedo(person: Identity, spot: Spot) -> tuple[Tensor, Tensor]:
+class _Wear(NamedTuple):
+    """What a person's colours go by: heights at rest in metres, and colours."""
+
+    hip: float
+    waist: float  # of the body
+    shoulder: float
+    top: float
+    nose: float
+    border: float  # between what is worn above and below
+    belt: float  # from here to the border, where one is worn
+    collar: float  # where the cloth of the trunk ends
+    trousers: float  # down to here, trousers may peep out
+    shaft: float  # of boots
+    sole: float
+    sleeve: float  # share of the arm
+    opening: float
+    notch: bool
+    zipped: bool
+    side_stripe: bool
+    cap: bool
+    bag: int
+    pocket: bool
+    side: float
+    strap: float  # how far the strap of a shoulder bag goes to the other side
+    skin: Colour
+    hair: Colour
+    hat: Colour
+    upper: Colour
+    upper_pattern: Colour  # what the second colour adds to the first
+    inner: Colour
+    lower: Colour
+    lower_pattern: Colour
+    lower_second: Colour
+    tights: Colour
+    shoe: Colour
+    shoe_sole: Colour
+    bag_first: Colour
+    bag_second: Colour
+
+
+def albedo(person: Identity, spot: Spot) -> tuple[np.ndarray, np.ndarray]:
     """(3, P) colour of each pixel before light, and (P,) how much its cloth creases."""
-    y, z = spot.rest[1:]
-    h = spot.heights
-    is_part = {name: spot.part == i for i, name in enumerate(PARTS)}
-    body = is_part["body"]
-    arm = body & (spot.shares["arm"] > 0.5)
-    hand = arm & (spot.shares["hand"] > 0.5)
-    head = body & (spot.shares["head"] > 0.5)
-    reach = spot.place[0]
-
-    trousers = is_part["left leg"] | is_part["right leg"]
-    upper = pattern(person.upper, person.weave, spot, arm)
-    lower = pattern(person.lower, person.weave, spot, trousers)
-    if person.lower.pattern == "sleeves":
-        lower = put(lower, seam(spot, is_part), rgb(person.lower.second))
-    upper = front_of(person, spot, upper, is_part["tail"] | (body & ~arm & ~head))
-
-    colour = rgb(person.skin).expand(3, len(z))
-    hem = number(person.upper.hem)
-    tucked = bool(hem <= TUCKED)
-    waist = h["waist"] - 0.03 if tucked else h["hip"] + 0.01 + (-hem).clamp(min=0)
-    collar = h["neck"] + 0.015 + number(person.upper.collar)
-    rump = body & ~arm
-    legs = rump & (z <= waist)
-    trunk = rump & (z > waist) & (z < collar + 0.25 * y)
-    colour = put(colour, legs, rgb(person.lower.tights))
-    # what may peep out between trousers is trousers too
-    length = number(0.1 if person.lower.skirt else person.lower.length)
-    hips = legs & (z > h["hip"] - length * 0.9 * (h["hip"] - h["sole"]))
-    colour = put(colour, hips, lower)
-    if tucked and person.weave % 2:
-        colour = put(colour, legs & (z > waist - 0.035), 0.12)  # a belt
-    feet = body & (spot.shares["foot"] > 0.5)
-    if person.boot > 0:
-        shaft = h["ankle"] + number(person.boot) * (h["knee"] - h["ankle"])
-        feet = feet | (legs & (z < shaft))
-    colour = put(colour, feet, rgb(person.shoe))
-    sleeve = arm & ~hand & (reach < number(person.upper.sleeve))
-    colour = put(colour, trunk | sleeve, upper)
-    colour = _face(person, spot, colour, head)
-
-    colour = put(colour, is_part["tail"], upper)
-    colour = put(colour, is_part["hood"], 0.92 * upper)
-    pants = is_part["skirt"] | trousers
-    colour = put(colour, pants, lower)
-    shoes = is_part["left shoe"] | is_part["right shoe"]
-    sole = z < h["sole"] + 0.012
-    colour = put(colour, shoes, rgb(person.shoe))
-    colour = put(colour, shoes & sole, rgb(person.sole))
-    hair = is_part["hair"] | is_part["knot"]
-    colour = put(colour, hair, rgb(person.hair_colour))
-    if person.hair == "cap":
-        colour = put(colour, is_part["knot"], rgb(person.hat))
-    if person.bag != "none":
-        colour = _bag(person, spot, colour, is_part["bag"], trunk | is_part["tail"])
-
-    crease = torch.zeros_like(z)
-    crease = put(crease, trunk | sleeve | is_part["tail"], 1.0)
-    crease = put(crease, pants | hips, 0.9)
-    return colour, put(crease, hair, 0.5)
+    arm = (spot.part == _BODY) & (spot.shares["arm"] > 0.5)
+    legs = (spot.part == _LEFT_LEG) | (spot.part == _RIGHT_LEG)
+    upper = second_share(person.upper, person.weave, spot, arm)
+    lower = second_share(person.lower, person.weave, spot, legs)
+    shares = (spot.shares[name] for name in ("arm", "hand", "head", "foot"))
+    return _albedo(_wear(person, spot.heights), spot.part, spot.rest, spot.place, *shares,
+                   upper, lower)  # fmt: skip
 
 
-def folds(rest: Tensor, crumple: Tensor) -> tuple[Tensor, Tensor]:
-    """How cloth creases: a height field of waves over the body at rest.
+def _wear(person: Identity, h: dict[str, np.float32]) -> _Wear:
+    hem, collar, boot = _F(person.upper.hem), _F(person.upper.collar), _F(person.boot)
+    length = _F(0.1 if person.lower.skirt else person.lower.length)
+    tucked = bool(hem <= _F(TUCKED))
+    border = h["waist"] - _F(0.03) if tucked else h["hip"] + _F(0.01) + max(-hem, _F(0))
+    return _Wear(
+        hip=h["hip"],
+        waist=h["waist"],
+        shoulder=h["shoulder"],
+        top=h["top"],
+        nose=h["nose"],
+        border=border,
+        belt=border - _F(0.035) if tucked and person.weave % 2 else _F(np.inf),
+        collar=h["neck"] + _F(0.015) + collar,
+        trousers=h["hip"] - length * _F(0.9) * (h["hip"] - h["sole"]),
+        shaft=h["ankle"] + boot * (h["knee"] - h["ankle"]) if person.boot > 0 else _F(-np.inf),
+        sole=h["sole"] + _F(0.012),
+        sleeve=_F(person.upper.sleeve),
+        opening=_F(person.upper.opening),
+        notch=bool(person.weave % 5 < 2),
+        zipped=bool(person.weave % 3 == 0),
+        side_stripe=person.lower.pattern == "sleeves",
+        cap=person.hair == "cap",
+        bag=BAGS.index(person.bag),
+        pocket=bool(person.weave % 4 < 2),
+        side=_F(person.side),
+        strap=_F(0.04) + _F(0.2) * _F(person.weave % 2),
+        skin=_rgb(person.skin),
+        hair=_rgb(person.hair_colour),
+        hat=_rgb(person.hat),
+        upper=_rgb(person.upper.colour),
+        upper_pattern=_added(person.upper.colour, person.upper.second),
+        inner=_rgb(person.upper.inner),
+        lower=_rgb(person.lower.colour),
+        lower_pattern=_added(person.lower.colour, person.lower.second),
+        lower_second=_rgb(person.lower.second),
+        tights=_rgb(person.lower.tights),
+        shoe=_rgb(person.shoe),
+        shoe_sole=_rgb(person.sole),
+        bag_first=_rgb(person.bag_colour),
+        bag_second=_rgb(person.bag_second),
+    )
 
-    Args:
-        rest: (3, P) points at rest.
-        crumple: (W, 4) numbers in [0, 1) that decide the waves; new in every picture, because cloth
-            falls differently each time.
 
-    Returns:
-        (P,) height, about [-1, 1], and (3, P) its gradient in rest axes per metre, scaled by the
-        waves' length.
-    """
-    tilt = (crumple[:, 0] - 0.5) * 2.4
-    aside = crumple[:, 1] * 6.2832
-    length = 0.09 + 0.25 * crumple[:, 2] ** 2
-    # most creases lie level, round a limb; the others anyhow
-    direction = torch.stack((tilt.sin() * aside.cos(), tilt.sin() * aside.sin(), tilt.cos()))
-    wave = (direction * (6.2832 / length))[..., None]
-    phase = crumple[:, 3] * 6.2832
-    bent = rest + 0.035 * torch.sin(rest.flip(0) * 13.0 + rest.roll(1, 0) * 7.0)
-    angle = wave[0] * bent[0] + wave[1] * bent[1] + wave[2] * bent[2] + phase[:, None]
-    # here and there: where cloth is stretched there are none
-    x, y, z = rest
-    much = 0.95 + 0.8 * torch.sin(9 * z + 5 * x + phase[0]) * torch.sin(7 * y + phase[1])
-    height = much * _mean(angle.sin())
-    cos = angle.cos()
-    slope = torch.stack([much * _mean(cos * way[:, None]) for way in direction])
-    return height * 1.6, slope * 1.6
+def _rgb(colour: Colour) -> tuple[np.float32, ...]:
+    return tuple(map(_F, colour))
 
 
-def _mean(waves: Tensor) -> Tensor:
-    """(W, P) -> (P,), in the order in which torch adds six numbers that lie side by side: drawn
-    sets of earlier versions stay as they are, bit by bit."""
-    a, b, c, d, e, f = waves
-    return (a + e + f + b + c + d) / WAVES
+def _added(first: Colour, second: Colour) -> tuple[np.float32, ...]:
+    return tuple(_F(b) - _F(a) for a, b in zip(first, second, strict=True))
 
 
-def _face(person: Identity, spot: Spot, colour: Tensor, head: Tensor) -> Tensor:
+@jit
+def _albedo(wear, parts, rest, place, arms, hands, heads, feet, upper_share, lower_share):
+    count = len(parts)
+    colours, creases = np.empty((3, count), np.float32), np.empty(count, np.float32)
+    for p in range(count):
+        x, y, z, part = rest[0, p], rest[1, p], rest[2, p], parts[p]
+        body = part == _BODY
+        arm = body and arms[p] > _F(0.5)
+        hand = arm and hands[p] > _F(0.5)
+        head = body and heads[p] > _F(0.5)
+        legs = body and not arm and z <= wear.border
+        trunk = body and not arm and z > wear.border and z < wear.collar + _F(0.25) * y
+        hips = legs and z > wear.trousers
+        leg = part == _LEFT_LEG or part == _RIGHT_LEG
+        pants = part == _SKIRT or leg
+        sleeve = arm and not hand and place[0, p] < wear.sleeve
+        hair = part == _HAIR or part == _KNOT
+
+        upper = _more(wear.upper, wear.upper_pattern, upper_share[p])
+        if (part == _TAIL or (body and not arm and not head)) and y < 0:
+            upper = _front(wear, x, z, upper)
+        lower = _more(wear.lower, wear.lower_pattern, lower_share[p])
+        if wear.side_stripe and leg and _on_seam(part, place[1, p]):
+            lower = wear.lower_second
+
+        colour = wear.skin
+        if legs:
+            colour = wear.tights
+        if hips:  # what may peep out between trousers is trousers too
+            colour = lower
+        if legs and z > wear.belt:
+            colour = (_F(0.12), _F(0.12), _F(0.12))
+        if (body and feet[p] > _F(0.5)) or (legs and z < wear.shaft):
+            colour = wear.shoe
+        if trunk or sleeve:
+            colour = upper
+        if head:
+            colour = _face(wear, x, y, z, colour)
+        if part == _TAIL:
+            colour = upper
+        elif part == _HOOD:
+            colour = _times(upper, _F(0.92))
+        elif pants:
+            colour = lower
+        elif part == _LEFT_SHOE or part == _RIGHT_SHOE:
+            colour = wear.shoe_sole if z < wear.sole else wear.shoe
+        elif hair:
+            colour = wear.hat if wear.cap and part == _KNOT else wear.hair
+        if wear.bag != _NO_BAG:
+            if part == _BAG:
+                colour = _bag(wear, y, place[0, p])
+            elif (trunk or part == _TAIL) and _strapped(wear, x, z):
+                colour = _times(wear.bag_first, _F(0.85))
+
+        for c in range(3):
+            colours[c, p] = colour[c]
+        creases[p] = 0
+        if trunk or sleeve or part == _TAIL:
+            creases[p] = 1
+        elif pants or hips:
+            creases[p] = _F(0.9)
+        elif hair:
+            creases[p] = _F(0.5)
+    return colours, creases
+
+
+@jit
+def _more(colour, added, share):
+    return colour[0] + share * added[0], colour[1] + share * added[1], colour[2] + share * added[2]
+
+
+@jit
+def _times(colour, factor):
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
+@jit
+def _on_seam(part, turn):
+    """The outer seam of sports trousers."""
+    out = turn if part == _LEFT_LEG else turn - _F(0.5)
+    return abs(out - np.rint(out)) < _F(0.045)
+
+
+@jit
+def _front(wear, x, z, colour):
+    """An open front, a zip or a row of buttons, and what shows at the neck."""
+    if wear.opening > 0:
+        up = (z - wear.waist) / (wear.shoulder - wear.waist)
+        up = min(max(up, _F(-1)), _F(1))
+        width = wear.opening * (_F(1) - _F(0.45) * max(up, _F(0)))
+        width = width * (_F(1) + _F(0.3) * max(-up, _F(0)))
+        if abs(x) < width:
+            colour = wear.inner
+        return _times(colour, _F(0.7)) if abs(abs(x) - width) < _F(0.008) else colour
+    if wear.notch:  # of the shirt below: jackets, cardigans, shirts with an open button
+        low = wear.shoulder - _F(0.04)
+        if abs(x) < _F(0.9) * (z - wear.shoulder + _F(0.04)) and z > low:
+            colour = wear.inner
+    if wear.zipped and abs(x) < _F(0.008):
+        colour = _times(colour, _F(0.72))
+    return colour
+
+
+@jit
+def _face(wear, x, y, z, colour):
     """Hair or cap, brows, eyes and mouth: a dark smudge each at this size."""
-    x, y, z = spot.rest
-    h = spot.heights
-    top, nose = h["top"], h["nose"]
-    temples = 0.022 * ((x.abs() - 0.03) / 0.04).clamp(0, 1)
-    line = hairline(y, nose, top)
-    hair = head & (z > line - temples)
-    eye_line = top - 0.118
-    front = head & (y < nose - 0.03)
-    eyes = front & ((x.abs() - 0.032).abs() < 0.017) & ((z - eye_line).abs() < 0.007)
-    brows = front & ((x.abs() - 0.033).abs() < 0.021) & ((z - eye_line - 0.018).abs() < 0.005)
-    mouth = front & (x.abs() < 0.024) & ((z - top + 0.187).abs() < 0.006)
-    hair_colour = rgb(person.hair_colour)
-    colour = put(colour, eyes, 0.25 * colour)
-    colour = put(colour, brows, 0.4 * colour + 0.5 * hair_colour)
-    colour = put(colour, mouth, colour * rgb((0.72, 0.5, 0.5)))
-    colour = put(colour, hair, hair_colour)
-    if person.hair != "cap":
-        return colour
-    return put(colour, head & (z > top - 0.075 - 0.03 * (y > nose)), rgb(person.hat))
+    top, nose, aside = wear.top, wear.nose, abs(x)
+    if y < nose - _F(0.03):
+        eyes = z - (top - _F(0.118))
+        if abs(aside - _F(0.032)) < _F(0.017) and abs(eyes) < _F(0.007):
+            colour = _times(colour, _F(0.25))
+        if abs(aside - _F(0.033)) < _F(0.021) and abs(eyes - _F(0.018)) < _F(0.005):
+            colour = _more(_times(colour, _F(0.4)), wear.hair, _F(0.5))
+        if aside < _F(0.024) and abs(z - top + _F(0.187)) < _F(0.006):
+            colour = colour[0] * _F(0.72), colour[1] * _F(0.5), colour[2] * _F(0.5)
+    temples = min(max((aside - _F(0.03)) / _F(0.04), _F(0)), _F(1))
+    if z > _hairline(y, nose, top) - _F(0.022) * temples:
+        colour = wear.hair
+    if wear.cap and z > top - _F(0.075) - (_F(0.03) if y > nose else _F(0)):
+        colour = wear.hat
+    return colour
 
 
-def _bag(person: Identity, spot: Spot, colour: Tensor, bag: Tensor, trunk: Tensor) -> Tensor:
-    """The bag, its pocket, and the straps that it leaves on the trunk."""
-    x, y, z = spot.rest
-    h = spot.heights
-    first, second = rgb(person.bag_colour), rgb(person.bag_second)
-    along = spot.place[0]
-    colour = put(colour, bag, first)
-    if person.bag == "backpack" and person.weave % 4 < 2:
-        pocket = bag & (along > 0.5) & (along < 0.83) & (y > 0.05)
-        colour = put(colour, pocket, second)
-    lid = bag & ((along - 0.32).abs() < 0.035)
-    colour = put(colour, lid, 0.6 * first)
-    high = z > h["hip"] + 0.45 * (h["shoulder"] - h["hip"])
-    side = number(person.side)
-    if person.bag == "backpack":
-        strap = high & ((x.abs() - 0.105).abs() < 0.026)
-    elif person.bag == "shoulder":
+@jit
+def _hairline(y, nose, top):
+    """:func:`.anatomy.hairline` of one point."""
+    back = min(max((y - (nose - _F(0.06))) / _F(0.13), _F(0)), _F(1))
+    return top - _F(0.055) - _F(0.135) * back
+
+
+@jit
+def _bag(wear, y, along):
+    """The bag with its lid, and its pocket."""
+    if abs(along - _F(0.32)) < _F(0.035):
+        return _times(wear.bag_first, _F(0.6))
+    pocket = wear.bag == _BACKPACK and wear.pocket and y > _F(0.05)
+    return wear.bag_second if pocket and _F(0.5) < along < _F(0.83) else wear.bag_first
+
+
+@jit
+def _strapped(wear, x, z):
+    """Where the straps of a bag lie on the trunk."""
+    high = z > wear.hip + _F(0.45) * (wear.shoulder - wear.hip)
+    if wear.bag == _BACKPACK:
+        return high and abs(abs(x) - _F(0.105)) < _F(0.026)
+    if wear.bag == _SHOULDER_BAG:
         # from the bag at the hip up to the same shoulder, or across the chest to the other one
-        up = (z - h["hip"]) / (h["shoulder"] - h["hip"])
-        line = side * (0.16 - (0.04 + 0.2 * number(person.weave % 2)) * up)
-        strap = (z > h["hip"] - 0.02) & ((x - line).abs() < 0.016)
-    else:  # the handle of a tote
-        strap = high & ((x - side * 0.13).abs() < 0.014)
-    return put(colour, trunk & strap, 0.85 * first)
+        up = (z - wear.hip) / (wear.shoulder - wear.hip)
+        line = wear.side * (_F(0.16) - wear.strap * up)
+        return z > wear.hip - _F(0.02) and abs(x - line) < _F(0.016)
+    return high and abs(x - wear.side * _F(0.13)) < _F(0.014)  # the handle of a tote

@@ -17,10 +17,13 @@ from torch import Tensor
 from gcl.structure.geometry import Geometry
 from gcl.structure.render import Fragments, rasterize, vertex_normals
 
-from . import cloth, light, places, things
+from . import light, places, things
 from .cameras import develop
+from .cloth import albedo
+from .creases import WAVES, folds
 from .figure import Figure, Tailor
 from .patterns import Spot
+from .pixels import averaged, interpolated
 from .projection import Projection, about_pelvis
 from .scene import Scene, poses
 
@@ -74,8 +77,7 @@ def photographs(
     pixels = projection(about_pelvis(figure.vertices, yaw))
     fragments = rasterize(pixels * SUPERSAMPLE, tailor.figure_faces, large)
     painted = _painted(tailor, scenes, figure, fragments, yaw)
-    small = torch.nn.functional.avg_pool2d(painted, SUPERSAMPLE).numpy()
-    person, masks = small[:, :3].transpose(0, 2, 3, 1), small[:, 3]
+    person, masks = painted[..., :3], painted[..., 3]
     shade = about_pelvis(figure.body[:, ::3], yaw)
     crops = []
     for i, scene in enumerate(scenes):
@@ -117,54 +119,44 @@ def boxes(scenes: Sequence[Scene], size: tuple[int, int], figure: Figure) -> np.
 
 def _painted(
     tailor: Tailor, scenes: Sequence[Scene], figure: Figure, fragments: Fragments, yaw: Tensor
-) -> Tensor:
-    """(B, 4, H, W) lit colours of the figures, and 1 where they are; 0 elsewhere."""
+) -> np.ndarray:
+    """(B, H, W, 4) lit colours of the figures and the share of each pixel that they cover, of
+    fragments of SUPERSAMPLE times the size; 0 elsewhere."""
     batch, height, width = fragments.shape
     faces, suns = tailor.figure_faces, light.suns(scenes, yaw)
     known = (vertex_normals(figure.vertices, faces), figure.rest, figure.place)
-    known = torch.cat((*known, tailor.groups.expand(batch, -1, -1)), 2)
+    known = torch.cat((*known, tailor.groups.expand(batch, -1, -1)), 2).numpy()
     bright = light.occlusion(fragments)
-    painted = torch.zeros(batch, 4, height * width)
+    small, pictures = (height // SUPERSAMPLE, width // SUPERSAMPLE), []
     # one person at a time: their pixels stay in the processor's cache
     counts = torch.bincount(fragments.image, minlength=batch).tolist()
     pixels, face, weights, bright = (
-        values.split(counts)
+        [part.numpy() for part in values.split(counts)]
         for values in (fragments.pixel, fragments.face, fragments.barycentric, bright)
     )
     for i, scene in enumerate(scenes):
-        values = _interpolated(known[i], faces[face[i]], weights[i])
+        values = interpolated(known[i], faces.numpy(), face[i], weights[i])
         spot = Spot(
-            tailor.part[face[i]],
+            tailor.part.numpy()[face[i]],
             values[3:6],
             values[6:8],
             dict(zip(tailor.anatomy.shares, values[8:], strict=True)),
-            {name: height[i] for name, height in figure.heights.items()},
+            {name: height.numpy()[i] for name, height in figure.heights.items()},
         )
-        colour = _lit(scene, spot, values[:3], suns[i], bright[i])
-        painted[i, :3].index_copy_(1, pixels[i] - i * height * width, colour)
-        painted[i, 3].index_fill_(0, pixels[i] - i * height * width, 1.0)
-    return painted.view(batch, 4, height, width)
+        colour = _lit(scene, spot, values[:3], suns[i].numpy(), bright[i])
+        pictures.append(averaged(colour, pixels[i] - i * height * width, *small, SUPERSAMPLE))
+    return np.stack(pictures)
 
 
-def _interpolated(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
-    """(C, P) at the pixels of one picture, from (W, C) at the vertices: corners and weights (P, 3)
-    are of the triangle that each pixel shows."""
-    return sum(
-        values.index_select(0, corner).T.contiguous() * weight
-        for corner, weight in zip(corners.T, weights.T, strict=True)
-    )
-
-
-def _lit(scene: Scene, spot: Spot, normal: Tensor, sun: Tensor, bright: Tensor) -> Tensor:
+def _lit(
+    scene: Scene, spot: Spot, normal: np.ndarray, sun: np.ndarray, bright: np.ndarray
+) -> np.ndarray:
     """(3, P) colours of one person's pixels in the light; ``normal`` (3, P)."""
-    colour, crease = cloth.albedo(scene.person, spot)
-    crumple = torch.from_numpy(scene.rng(_CREASES).random((cloth.WAVES, 4))).float()
-    height, slope = cloth.folds(spot.rest, crumple)
-    # rest axes (left, back, up) are nearly those of the upright body in camera axes
-    bump = torch.stack((slope[0], -slope[2], slope[1]))
-    normal = torch.nn.functional.normalize((normal - 0.24 * crease * bump).T.contiguous(), dim=1)
-    shine = light.daylight(scene.camera.sunlight, sun, normal.T.contiguous())
-    return colour * shine * ((1 + 0.05 * crease * height) * bright)
+    colour, crease = albedo(scene.person, spot)
+    height, slope = folds(spot.rest, scene.rng(_CREASES).random((WAVES, 4)))
+    bumpy = torch.from_numpy(light.bumpy(normal, crease, slope))
+    normal = torch.nn.functional.normalize(bumpy, dim=1).numpy()
+    return light.lit(colour, normal, crease, height, bright, sun, np.float32(scene.camera.sunlight))
 
 
 def _backdrop(

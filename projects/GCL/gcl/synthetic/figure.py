@@ -83,13 +83,16 @@ class Tailor(AnnyBody):
 
         marks = self.anatomy.heights(_upright(rest), _upright(joints))
         first, who = _who_is_who(people)
-        wardrobe = self._clothes(rest[first], joints[first], [people[i] for i in first])
-        dressed, weights, place = (values[who] for values in wardrobe)
-        vertices = skin(_camera(dressed), weights, rotations, joints, posed)
+        worn = self._clothes(rest[first], joints[first], [people[i] for i in first])
+        dressed = worn.rest[who]
+        # one picture at a time: a copy of the weights for each would leave the processor's cache
+        weights = [worn.weights[i : i + 1] for i in who]
+        each = (values.split(1) for values in (rotations, joints, posed))
+        vertices = torch.cat(list(map(skin, _camera(dressed).split(1), weights, *each)))
         body = skin(rest, self.weights, rotations, joints, posed)
         root = posed[:, :1]
         zero = torch.stack((root[..., 0], vertices[..., 1].amax(1)[:, None], root[..., 2]), 2)
-        return Figure(vertices - zero, dressed, place, body - zero, marks)
+        return Figure(vertices - zero, dressed, worn.place[who], body - zero, marks)
 
     def _clothes(self, rest: Tensor, joints: Tensor, people: Sequence[Identity]) -> Part:
         """Different people in all their parts, at rest."""

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import Tensor
 
+from gcl.structure.compiled import jit
 from gcl.structure.render import Fragments
 
+from .filters import blurred, looked_up
 from .projection import about_pelvis
 from .scene import Scene
 
 SUNNY = 0.35
 """Share of the sun in the light from which on shadows have an outline."""
+
+_F = np.float32
 
 
 def suns(scenes: Sequence[Scene], yaw: Tensor) -> Tensor:
@@ -28,48 +31,88 @@ def suns(scenes: Sequence[Scene], yaw: Tensor) -> Tensor:
     return about_pelvis(sun[:, None], -yaw)[:, 0]
 
 
-def daylight(sunlight: float, sun: Tensor, normal: Tensor) -> Tensor:
+@jit
+def bumpy(normal, crease, slope):
+    """(P, 3) normals (3, P) on cloth that creases by (P,) with a slope (3, P) in rest axes."""
+    out = np.empty((normal.shape[1], 3), np.float32)
+    for p in range(len(out)):
+        deep = _F(0.24) * crease[p]
+        # rest axes (left, back, up) are nearly those of the upright body in camera axes
+        out[p, 0] = normal[0, p] - deep * slope[0, p]
+        out[p, 1] = normal[1, p] + deep * slope[2, p]
+        out[p, 2] = normal[2, p] - deep * slope[1, p]
+    return out
+
+
+@jit
+def lit(colour, normal, crease, height, bright, sun, sunlight):
     """Light of sky, ground and sun on P pixels of one figure.
 
     Args:
-        sunlight: share of the sun in it.
+        colour: (3, P) before light.
+        normal: (P, 3) unit normals of the figure that is not turned yet, camera axes.
+        crease, height: (P,) how much the cloth creases, and its height there.
+        bright: (P,) share of the light that reaches a pixel.
         sun: (3,) direction to it (:func:`suns`).
-        normal: (3, P) of the figure that is not turned yet, camera axes.
+        sunlight: share of the sun in the light.
 
     Returns:
-        (3, P), about 1 where a cloudy sky lights from above.
+        (3, P), about ``colour`` where a cloudy sky lights from above.
     """
-    share = torch.tensor(sunlight)
-    sky = 0.62 - 0.38 * normal[1]
-    direct = normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]
-    blue, white = torch.tensor([[0.97], [1.0], [1.05]]), torch.tensor([[1.02], [1.0], [0.96]])
-    return 1.15 * (1 - share) * sky * blue + 1.55 * share * direct.clamp(min=0) * white
+    blue, white = (_F(0.97), _F(1.0), _F(1.05)), (_F(1.02), _F(1.0), _F(0.96))
+    out = np.empty(colour.shape, np.float32)
+    cloudy, sunny = _F(1.15) * (_F(1) - sunlight), _F(1.55) * sunlight
+    for p in range(colour.shape[1]):
+        x, y, z = normal[p, 0], normal[p, 1], normal[p, 2]
+        sky = cloudy * (_F(0.62) - _F(0.38) * y)
+        direct = sunny * max(x * sun[0] + y * sun[1] + z * sun[2], _F(0))
+        deep = (_F(1) + _F(0.05) * crease[p] * height[p]) * bright[p]
+        for c in range(3):
+            out[c, p] = colour[c, p] * (sky * blue[c] + direct * white[c]) * deep
+    return out
 
 
 def occlusion(fragments: Fragments) -> Tensor:
     """(P,) share of the light that reaches a pixel: less where what is beside it lies nearer, as
     between legs and under arms."""
-    there = fragments.picture(torch.ones_like(fragments.depth))
-    depth = fragments.picture(fragments.depth)
-    both = torch.nn.functional.avg_pool2d(torch.stack((depth, there), 1), 2)
-    for axis in (2, 3):
-        both = _mean_of_7(both, axis)
-    # what is not the person does not count
-    beside = (both[:, 0] / both[:, 1].clamp(min=1e-3)).repeat_interleave(2, 1)
-    beside = beside.repeat_interleave(2, 2).flatten()[fragments.pixel]
-    return 1 - 2.6 * (fragments.depth - beside).clamp(0, 0.15)
+    pixel, depth = fragments.pixel.numpy(), fragments.depth.numpy()
+    return torch.from_numpy(_occlusion(pixel, depth, *fragments.shape))
 
 
-def _mean_of_7(picture: Tensor, axis: int) -> Tensor:
-    """(B, C, H, W) averaged with its 3 neighbours on both sides along an axis, black beyond the
-    border: what ``avg_pool2d`` gives, but faster."""
-    size = picture.shape[axis]
-    padding = (0, 0, 3, 3) if axis == 2 else (3, 3, 0, 0)
-    padded = torch.nn.functional.pad(picture, padding)
-    total = padded.narrow(axis, 0, size).clone()
-    for start in range(1, 7):
-        total += padded.narrow(axis, start, size)
-    return total / 7
+@jit
+def _occlusion(pixel, depth, batch, height, width):
+    rows, columns = height // 2, width // 2
+    # sums of depths and numbers of pixels: of 2 x 2, then of 7 x 7 of these
+    both = np.zeros((2, batch, rows, columns), np.float32)
+    for p in range(len(pixel)):
+        image, row = pixel[p] // (height * width), pixel[p] // width % height
+        column = pixel[p] % width // 2
+        both[0, image, row // 2, column] += depth[p]
+        both[1, image, row // 2, column] += _F(1)
+    beside = np.empty((batch, rows, columns), np.float32)
+    down, across = np.empty((2, rows, columns), np.float32), np.empty(2, np.float32)
+    for image in range(batch):
+        for k in range(2):
+            for row in range(rows):
+                line = down[k, row]
+                line[:] = 0
+                for near in range(max(row - 3, 0), min(row + 4, rows)):
+                    line += both[k, image, near] / _F(4)
+                line /= _F(7)
+        for row in range(rows):
+            for column in range(columns):
+                across[:] = 0
+                for near in range(max(column - 3, 0), min(column + 4, columns)):
+                    across += down[:, row, near]
+                across /= _F(7)
+                # what is not the person does not count
+                beside[image, row, column] = across[0] / max(across[1], _F(1e-3))
+    out = np.empty(len(pixel), np.float32)
+    for p in range(len(pixel)):
+        image, row = pixel[p] // (height * width), pixel[p] // width % height
+        deeper = depth[p] - beside[image, row // 2, pixel[p] % width // 2]
+        out[p] = _F(1) - _F(2.6) * min(max(deeper, _F(0)), _F(0.15))
+    return out
 
 
 def shadow(scene: Scene, ground: np.ndarray, body: Tensor) -> np.ndarray:
@@ -108,14 +151,9 @@ def _spread(points: np.ndarray, here: np.ndarray, weight: np.ndarray, width: flo
     across, along = (np.minimum(index.max(0) + wide + 1, cells) - low).tolist()
     index -= low
     grid = np.bincount(index[:, 1] * across + index[:, 0], weight, along * across)
-    grid = gaussian_filter(grid.reshape(along, across), width / cell)
-    where = here / cell + (cells - 1) / 2 - low
-    lit = np.flatnonzero(((where >= 0) & (where <= (across - 1, along - 1))).all(-1))
-    spread = np.zeros(where.shape[:-1])
-    if len(lit):
-        x, y = where.reshape(-1, 2)[lit].T
-        spread.reshape(-1)[lit] = 4 * map_coordinates(grid, (y, x), order=1, mode="constant")
-    return spread
+    grid = blurred(grid.reshape(along, across, 1), width / cell, mirror=True)[..., 0]
+    x, y = (here / cell + (cells - 1) / 2 - low).reshape(-1, 2).T
+    return 4 * looked_up(grid, x, y).reshape(here.shape[:-1])
 
 
 def _sun_before(scene: Scene) -> list[float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -122,6 +122,7 @@ def person_of(seed: int, number: int) -> Identity:
     return draw_identity(rng)
 
 
+@lru_cache(CAMERAS)
 def camera_of(seed: int, number: int) -> Camera:
     """The camera with this number, from 0 to CAMERAS - 1."""
     rng = _rng(seed, _OF_CAMERAS, number)

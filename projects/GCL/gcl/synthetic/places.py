@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gcl.structure.compiled import jit
+
 from . import things
 from .noise import noise
 
@@ -137,27 +139,21 @@ def view(
         (N, 3) colours of the N free pixels, row by row, and (N, 2) where each hits the ground,
         (x, z); far away where it does not.
     """
-    free = slice(None) if free is None else np.flatnonzero(free)
-    down = rays[..., 1]
-    reach = np.where(down > 1e-3, -eye[1] / np.maximum(down, 1e-3), 1e4)
-    z = eye[2] + reach * rays[..., 2]
-    # metres that a pixel covers, along z, where it is widest
-    blur = np.minimum(np.abs(np.gradient(z, axis=0)), 50)
-    reach, z, blur = (values.reshape(-1)[free] for values in (reach, z, blur))
-    across, down, away = (part.reshape(-1)[free] for part in np.moveaxis(rays, 2, 0))
+    free = np.arange(rays[..., 0].size) if free is None else np.flatnonzero(free)
+    across, down, away, reach, z, blur = _meet_ground(rays, eye, free)
     x = eye[0] + reach * across
 
-    walls = [_hit(wall.z, eye, across, down, away) for wall in place.walls]
-    seen = [
-        (up > 0) & (up < wall.height) & (wx > wall.left) & (wx < wall.right)
-        for wall, (wx, up) in zip(place.walls, walls, strict=True)
-    ]
+    def hit(distance: float, *bounds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _hit(eye, across, down, away, distance, *map(float, bounds))
+
     picture = np.zeros((len(x), 3))
     hidden = np.zeros(len(x), bool)
-    for wall, (wx, up), here in zip(place.walls[::-1], walls[::-1], seen[::-1], strict=True):
-        here = np.flatnonzero(here & ~hidden)  # a nearer wall covers what is behind it
-        if len(here):
-            picture[here] = _wall(place, wall, wx[here], up[here])
+    for wall in place.walls[::-1]:
+        here, wx, up = hit(wall.z, 0.0, wall.left, wall.right, wall.height)
+        seen = ~hidden[here]  # a nearer wall covers what is behind it
+        if seen.any():
+            here = here[seen]
+            picture[here] = _wall(place, wall, wx[seen], up[seen])
             hidden[here] = True
     open_ground = np.flatnonzero(~hidden)
     if len(open_ground):
@@ -166,22 +162,52 @@ def view(
         picture[open_ground] = ground + far * (np.array(place.haze) - ground)
 
     for thing in (*place.fixtures, *passers):
-        wx, up = _hit(thing.z, eye, across, down, away)
-        wx -= thing.x
-        near = np.flatnonzero(things.near(thing, wx, up))
+        aside, high = things.reach(thing)
+        near, wx, up = hit(thing.z, thing.x, -aside, aside, high)
         if len(near):
-            colour, cover = things.look(thing, wx[near], up[near])
+            colour, cover = things.look(thing, wx, up)
             behind = picture[near]
             picture[near] = behind + cover[:, None] * (colour - behind)
     return picture, np.stack([x, z], -1)
 
 
-def _hit(
-    distance: float, eye: np.ndarray, across: np.ndarray, down: np.ndarray, away: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays pass an upright plane: x, and height above the ground."""
-    hit = (distance - eye[2]) / away
-    return eye[0] + hit * across, -(eye[1] + hit * down)
+@jit
+def _meet_ground(rays, eye, free):
+    """(6, N) of the pixels ``free`` (N,) along their rays: x, y and z, how far down these meet the
+    ground, and there z, and how many metres along z a pixel covers."""
+    height, width = rays.shape[:2]
+    out, z = np.empty((6, len(free))), np.empty((height, width))
+    reach = np.empty((height, width))
+    for row in range(height):
+        for column in range(width):
+            down = rays[row, column, 1]
+            reach[row, column] = -eye[1] / down if down > 1e-3 else 1e4
+            z[row, column] = eye[2] + reach[row, column] * rays[row, column, 2]
+    for i, pixel in enumerate(free):
+        row, column = pixel // width, pixel % width
+        below, above = min(row + 1, height - 1), max(row - 1, 0)
+        wide = abs(z[below, column] - z[above, column]) / (below - above)
+        for k in range(3):
+            out[k, i] = rays[row, column, k]
+        out[3, i], out[4, i], out[5, i] = reach[row, column], z[row, column], min(wide, 50)
+    return out
+
+
+@jit
+def _hit(eye, across, down, away, distance, x, left, right, top):
+    """Which rays (N,) pass an upright plane within bounds, there x from a foot at ``x``, and height
+    above the ground."""
+    where, beside, up = np.empty(len(away), np.int64), np.empty(len(away)), np.empty(len(away))
+    count = 0
+    for i in range(len(away)):
+        hit = (distance - eye[2]) / away[i]
+        high = -(eye[1] + hit * down[i])
+        if 0 < high < top:
+            aside = eye[0] + hit * across[i] - x
+            if left < aside < right:
+                where[count], beside[count], up[count] = i, aside, high
+                count += 1
+    return where[:count], beside[:count], up[:count]
 
 
 def _ground(place: Place, x: np.ndarray, z: np.ndarray, blur: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gcl.structure.compiled import jit
 from gcl.structure.render import turn
 
 from .scene import AIM, Scene
@@ -76,14 +77,11 @@ class Projection:
     def rays(self, i: int) -> np.ndarray:
         """(H, W, 3) directions through the centres of the pixels of picture ``i``, in the axes of
         its camera's place."""
-        rows, columns = np.mgrid[: self.size[0], : self.size[1]] + 0.5
         scale = (self.zoom[i, 0] * self.distance[i]).tolist()
         left, up = self.shift[i, 0].tolist()
-        x, y = (columns - left) / scale[0], (rows - up) / scale[1]
-        cos, sin = float(self.cos[i]), float(self.sin[i])
-        down, away = cos * y + sin, cos - sin * y
-        c, s = np.cos(self.scenes[i].azimuth), np.sin(self.scenes[i].azimuth)
-        return np.stack((c * x + s * away, down, c * away - s * x), -1)
+        elevation = float(self.cos[i]), float(self.sin[i])
+        azimuth = self.scenes[i].azimuth
+        return _rays(*self.size, left, up, *scale, *elevation, np.cos(azimuth), np.sin(azimuth))
 
     def _plane(self, vertices: Tensor) -> Tensor:
         """x and y in metres at the person's distance, and depth, linear on the picture."""
@@ -92,6 +90,20 @@ class Projection:
         y, z = self.cos * y - self.sin * z, self.sin * y + self.cos * z
         scale = self.distance / (z + self.distance)
         return torch.stack((x * scale, y * scale, self.distance * (1 - scale)), -1)
+
+
+@jit
+def _rays(height, width, left, up, wide, high, cos, sin, c, s):
+    out = np.empty((height, width, 3))
+    for row in range(height):
+        y = (row + 0.5 - up) / high
+        down, away = cos * y + sin, cos - sin * y
+        for column in range(width):
+            x = (column + 0.5 - left) / wide
+            out[row, column, 0] = c * x + s * away
+            out[row, column, 1] = down
+            out[row, column, 2] = c * away - s * x
+    return out
 
 
 def _extent(plane: Tensor) -> tuple[Tensor, Tensor]:

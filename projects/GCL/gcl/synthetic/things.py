@@ -69,10 +69,10 @@ def draw_passer(rng: np.random.Generator, x: float, z: float) -> Thing:
     return Thing("person", x, z, size, clothes[0], clothes[1], float(rng.uniform(0, 50)))
 
 
-def near(thing: Thing, x: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Whether ``thing`` may be seen at ``x`` beside and ``up`` above its foot, bool (...)."""
-    aside, high = (thing.size * reach for reach in _REACH[thing.kind])
-    return (np.abs(x) < aside) & (up > 0) & (up < high)
+def reach(thing: Thing) -> tuple[float, float]:
+    """How far aside of its foot, and how far up, a thing can be seen at most, in metres."""
+    aside, high = _REACH[thing.kind]
+    return thing.size * aside, thing.size * high
 
 
 def look(thing: Thing, x: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -238,7 +238,7 @@ def run(args: argparse.Namespace) -> bool:
         problems = verify(Verification(store), args.workers)
         good &= not problems
         if main_process:
-            print(printable(f"{split}: {report(problems, files_of(len(crops), check))}"))
+            print(printable(f"{split}: {report(problems, files_of(store))}"))
             broken = {p.crop for p in problems if p.kind in ("crop", "broken")}
             look(args, split, crops, [crop for crop in crops if crop not in broken])
     return good
