@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from structure.figures import figure, write_pictures
+from structure.figures import PUBLISHED, figure, write_pictures
 
 from gcl.structure.crop_keys import crop_keys
 from gcl.structure.geometry import render_views, write_faces, write_geometry
@@ -31,16 +31,7 @@ ABC = {name: name for name in ("a.jpg", "b.jpg", "c.jpg", "a.png", "a.x", "faces
 
 def test_turns_are_all_multiples_of_45_degrees_but_0():
     assert TURNS == (45, 90, 135, 180, 225, 270, 315)
-    assert FOLDERS == (
-        "render",
-        "render_45",
-        "render_90",
-        "render_135",
-        "render_180",
-        "render_225",
-        "render_270",
-        "render_315",
-    )
+    assert FOLDERS == PUBLISHED
 
 
 def test_each_turn_is_read_from_its_folder(tmp_path, write_renders):

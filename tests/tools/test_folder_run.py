@@ -351,28 +351,24 @@ def test_a_run_goes_on_with_its_crops_alone():
         resumed(other, before, "out")
 
 
-def test_a_run_on_other_crops_is_not_gone_on_from(tmp_path, write_crop, capsys):
-    """A second run in the folder of one that is done, killed before its first checkpoint: --resume
-    must not take the other's, whose cameras have other numbers."""
+def test_the_model_of_other_crops_is_kept(tmp_path, write_crop):
+    """And so --resume never goes on from it, nor is it used with cameras of other numbers."""
     crops, out = tmp_path / "crops", tmp_path / "out"
     for i in range(64):
         write_crop(crops / f"{i}.jpg", seed=i)
     args = arguments("GCL.DATA.FOLDER", crops, "OUTPUT_DIR", out)
     args.resume = args.dry_run = False
-
-    def begin():
-        understand(args, load_config)
-        said = "has a run on other crops" in capsys.readouterr().out
-        return (out / "last_checkpoint").exists(), said
-
-    assert begin() == (False, False)
-    (out / "last_checkpoint").write_text("model_0003.pth")
-    assert begin() == (True, False)  # the same crops
+    understand(args, load_config)
     write_crop(crops / "64.jpg")
+    understand(args, load_config)  # nothing has been trained
+    (out / "last_checkpoint").write_text("model_0003.pth")
+    understand(args, load_config)  # the same crops
+    write_crop(crops / "65.jpg")
     args.resume = True
-    assert begin() == (True, False)  # without what came
+    understand(args, load_config)  # without what came
     args.resume = False
-    assert begin() == (False, True)
+    with pytest.raises(ConfigError, match="OUTPUT_DIR .*out has the model of a run on other crops"):
+        understand(args, load_config)
     assert len(read_list(str(crops), str(out)).crops) == 65
 
 

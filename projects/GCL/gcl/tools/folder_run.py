@@ -117,7 +117,8 @@ def understand(args, load: Callable) -> CropList:
         load: (args, numbers) -> configuration, checked.
 
     Raises:
-        ConfigError: a value or the folder can not work, or the crops of the run to resume are gone.
+        ConfigError: a value or the folder can not work, the crops of the run to resume are gone, or
+            OUTPUT_DIR has a model of others.
     """
     cfg = read_config(args.config_file, args.opts)
     output, folder, data = cfg.OUTPUT_DIR, cfg.GCL.DATA.FOLDER, cfg.GCL.DATA
@@ -141,28 +142,27 @@ def understand(args, load: Callable) -> CropList:
     print(prepare_structure.printable(crops.summary(listed)))
     print(chosen(cfg, own_keys(args.config_file, args.opts), crops.numbers))
     if not args.dry_run:
-        if written and is_of_others(crops, output):
-            drop_checkpoint(output)
+        if written:
+            keep_others(crops, output)
         write_list(crops, output)
     return crops
 
 
-def is_of_others(crops: CropList, output: str) -> bool:
-    """Whether what the last run in ``output`` wrote down are not these crops."""
+def keep_others(crops: CropList, output: str) -> None:
+    """See to it that the model of a run on other crops is not lost, nor gone on from or used with
+    these crops' cameras, whose numbers are others.
+
+    Raises:
+        ConfigError: ``output`` has a checkpoint of other crops.
+    """
     try:
-        return read_list(crops.folder, output).crops != crops.crops
+        same = read_list(crops.folder, output).crops == crops.crops
     except ConfigError:
-        return True
-
-
-def drop_checkpoint(output: str) -> None:
-    """See to it that no run on other crops, with numbers of cameras of its own, is gone on from."""
-    last = os.path.join(output, LAST_CHECKPOINT)
-    if os.path.isfile(last):
-        os.remove(last)
-        print(
-            f"{output} has a run on other crops: its checkpoints are not gone on from by --resume"
-            " any more, and are replaced as this one comes to them."
+        same = False
+    if not same and os.path.isfile(os.path.join(output, LAST_CHECKPOINT)):
+        raise ConfigError(
+            f"OUTPUT_DIR {output} has the model of a run on other crops: give another folder, or"
+            " remove that one."
         )
 
 
