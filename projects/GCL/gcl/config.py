@@ -199,7 +199,7 @@ def add_gcl_config(cfg: CN) -> None:
     # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
     # "renders": read the files. "geometry": render the meshes in the data workers, three to six
-    # times the CPU time (47 or 94 against 15 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    # times the CPU time (47 - 94 against 15 ms for 16 images of 256 x 128, benchmarks/structure.py)
     cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"
