@@ -169,8 +169,8 @@ def add_gcl_config(cfg: CN) -> None:
     # where it is unique.
     # "auto", for OwnCrops: tools/train_net.py estimates them first, into OUTPUT_DIR/structures.
     cfg.GCL.STRUCTURE.DIR = ""
-    # "renders": read the files. "geometry": render the meshes in the data workers, 15 times the
-    # CPU time (276 against 18 ms for 16 images of 256 x 128, benchmarks/structure.py)
+    # "renders": read the files. "geometry": render the meshes in the data workers, 3 to 8 times the
+    # CPU time (99 against 18 ms for 16 images of 256 x 128, benchmarks/structure.py)
     cfg.GCL.STRUCTURE.SOURCE = "renders"
     # Training images without renders: "error", or "skip" them in the phases that need structures
     cfg.GCL.STRUCTURE.MISSING = "error"
