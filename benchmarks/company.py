@@ -22,14 +22,17 @@ from tabulate import tabulate
 
 # "spin": as often as GNU OpenMP does where nobody has said anything; 200 ms are LLVM's
 WAYS = {"sleep": {}, "spin": {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}}
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
 CASES = ("alone", "two busy loops", "three trainings")
 
 
 def work(config: str, phase: str, steps: int) -> None:
-    """Say that all is ready, wait for a line, and take ``steps`` steps (0: for ever)."""
+    """Say that all is ready, wait for a line, and take ``steps`` steps (0: as long as the one who
+    measures is there, who may be killed)."""
     # here, as the one who measures needs no torch; it imports gcl before torch
     from training_step import model_of, step_of
 
+    parent = os.getppid()
     cfg, model = model_of(config)
     step = step_of(cfg, model, phase)
     for _ in range(2):
@@ -37,11 +40,12 @@ def work(config: str, phase: str, steps: int) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     times: list[float] = []
-    while not steps or len(times) < steps:
+    while (not steps or len(times) < steps) and os.getppid() == parent:
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    print(statistics.median(times), flush=True)
+    if times:
+        print(statistics.median(times), flush=True)
 
 
 class Training:
@@ -81,7 +85,7 @@ def measure(args: argparse.Namespace, case: str, way: str) -> float:
         for training in others:
             training.go()
         if case == CASES[1]:
-            loop = [sys.executable, "-c", "while True: pass"]
+            loop = [sys.executable, "-c", BUSY]
             loops = [subprocess.Popen(loop) for _ in range(2)]
         time.sleep(0.5)
         measured.go()

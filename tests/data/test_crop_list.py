@@ -103,6 +103,7 @@ def test_columns_of_a_table_can_be_missing_and_cells_empty(table):
         ("file,camera\na.jpg,1\n", r"no column path \(its first line is 'file,camera'\)"),
         ("", "no column path"),
         ("path;camera\na.jpg;1\n", "no column path"),
+        ("path,camera,Camera\na.jpg,1,2\n", "several columns camera: keep one"),
         ("path,time\na.jpg,noon\n", "line 2: the time 'noon' is no number"),
         ("path,time\na.jpg,nan\n", "line 2: the time 'nan' is no number"),
         ("path,camera\na.jpg,1\n./a.jpg,2\n", "line 3: a.jpg is there twice"),

@@ -242,6 +242,34 @@ def test_a_table_in_the_folder_lists_the_crops(shop):
     assert found.numbers == Numbers(2, 2, 2)
 
 
+def test_blanks_around_a_table_s_cells_are_no_part_of_them(shop):
+    folder = shop("1.jpg", "a/2.jpg", " 3.jpg")
+    Path(folder, "crops.csv").write_text(
+        "path, camera, track, time\n1.jpg, gate, 4, 1\n a/2.jpg ,gate,4, 2\n 3.jpg,gate ,4 ,3\n"
+    )
+    found = list_folder(folder)
+    assert names(found) == [" 3.jpg", "1.jpg", "a/2.jpg"]  # a name may begin with one
+    assert {crop[1:3] for crop in found.crops} == {("gate", "4")}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("", "crops.csv lists no crop: add a line for each, or remove it"),
+        (
+            "C:\\shop\\1.jpg,gate\n",
+            r"lists none of the 2 crops of .*shop: its first path is C:\\shop\\1.jpg, and the first"
+            " crop is 1.jpg",
+        ),
+    ],
+)
+def test_a_table_of_other_crops_is_named(shop, rows, words):
+    folder = shop("1.jpg", "2.jpg")
+    Path(folder, "crops.csv").write_text(f"path,camera\n{rows}")
+    with pytest.raises(ConfigError, match=words):
+        list_folder(folder)
+
+
 def test_a_table_elsewhere_goes_before_that_and_before_the_pattern(shop, tmp_path):
     folder = shop("a/1.jpg", "a/2.jpg", "crops.csv")
     table = tmp_path / "table.csv"

@@ -35,6 +35,16 @@ def test_what_tools_leave_out_or_add(tmp_path):
     assert "frames count from 0" in boxes.note and "heading: 'frame;id;x;y;w;h'" in boxes.note
 
 
+@pytest.mark.parametrize(
+    "heading",
+    ["frame, id, bb_left, bb_top, bb_width, bb_height", "#frame,who,?,?,?,?", "f i l t w h"],
+)
+def test_a_heading_may_call_the_columns_anything(tmp_path, heading):
+    path, rest = tmp_path / "a.txt", "1,2,3,4,5,6\n"
+    path.write_text(f"{heading}\n{rest}")
+    np.testing.assert_array_equal(read_results(str(path)).corners, [[3, 4, 8, 10]])
+
+
 def test_ids_can_count_from_0(tmp_path):
     rows = [(5, 0, 1, 2, 3, 4), (5, 1, 1, 2, 3, 4)]
     boxes = read_results(write_results(tmp_path / "a.txt", rows))
@@ -54,6 +64,10 @@ def test_ids_can_count_from_0(tmp_path):
         ("1,1,1,1,9,9\n1,1,1,1,9,x\n", "line 2: the h 'x' is no number"),
         ("1,1,nan,1,9,9\n", "line 1: the x 'nan' is no number"),
         ("1,1.5,1,1,9,9\n", "line 1: the id '1.5' is no whole number"),
+        ("id, frame,x,y,w,h\n1,7,1,1,9,9\n", "line 1: the heading has 'frame' in column 2, and"),
+        ("frame id label x y w h\n1 1 0 1 1 9 9\n", "the heading has 'x' in column 4, and the col"),
+        ("Frame,ID,X1,Y1,X2,Y2\n1,1,1,1,9,9\n", "the heading has 'x2', a box's other corner"),
+        (",,\n", "has no boxes"),
         ("-1,1,1,1,9,9\n", "line 1: the frame -1 is below 0"),
         ("1,-2,1,1,9,9\n", "line 1: the id -2 is below 0"),
     ],

@@ -111,7 +111,7 @@ def test_the_page_does_not_grow_with_the_crops(cfg, monkeypatch):
     names = [f"{i}.jpg" for i in range(4000)]
     page = report_page.report_page(cfg, result_of(names, names, 250, 16))
     assert 500 < len(drawn) <= 1500
-    assert "60 of 250." in page and "and 4 more" in page
+    assert "60 of 250." in page and "and 6 more" in page
 
 
 def test_figures_and_what_was_read(small):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import logging
 import math
@@ -107,6 +108,8 @@ def test_a_file_that_is_no_crop_is_named(reid, written, tmp_path):
         (np.zeros((32, 16), np.uint8), r"an array \(32, 16\) of uint8"),
         (np.zeros((32, 0, 3), np.uint8), r"an array \(32, 0, 3\)"),
         ([None], "Crop 0 is of type NoneType"),
+        (None, "Crop 0 is of type NoneType"),
+        (7, "Crop 0 is of type int"),
     ],
 )
 def test_what_is_no_crop_gets_a_sentence(reid, crop, sentence):
@@ -152,6 +155,20 @@ def test_a_pattern_says_whose_cameras(reid, written, tmp_path):
         reid.list_crops(folder, "x{camera}")
     with pytest.raises(ConfigError, match="^.*nowhere is no folder"):
         reid.list_crops("nowhere")
+
+
+def test_of_the_run_s_own_folder_the_crops_are_those_of_the_run(reid, written, tmp_path):
+    """Not its structures, nor the labelled part, which may lie in it."""
+    folder = tmp_path / "shop"
+    for name in ("a.png", "meshes/b.png", "query/c.png", "gallery/d.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(written[0], folder / name)
+    cfg = reid.encoder.cfg.clone()
+    cfg.GCL.DATA.FOLDER, cfg.GCL.STRUCTURE.DIR = str(folder), str(folder / "meshes")
+    cfg.GCL.DATA.QUERY, cfg.GCL.DATA.GALLERY = str(folder / "query"), str(folder / "gallery")
+    own = ReID(dataclasses.replace(reid.encoder, cfg=cfg))
+    assert [crop.name for crop in own.list_crops(folder).crops] == ["a.png"]
+    assert len(reid.list_crops(folder).crops) == 4
 
 
 def test_importing_the_package_does_not_import_it():

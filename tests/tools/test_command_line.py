@@ -100,6 +100,16 @@ def test_values_may_look_like_options_and_files(folder):
     assert read_config("", ["OUTPUT_DIR", "--resume"]).OUTPUT_DIR == "--resume"
 
 
+@pytest.mark.parametrize("name", ["2024", "1e5", "[1]", "(1, 2)", "{}", "True", "-1", "'a'"])
+def test_a_text_may_look_like_python(folder, name):
+    """A folder may have any name, on the command line and in the config.yaml that a run leaves."""
+    text = name.strip("'")
+    cfg = read_config("", ["OUTPUT_DIR", name, "SEED", "7"])
+    assert text == cfg.OUTPUT_DIR and cfg.SEED == 7
+    (folder / "config.yaml").write_text(cfg.dump())
+    assert text == read_config("config.yaml", []).OUTPUT_DIR
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

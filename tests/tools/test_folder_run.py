@@ -20,7 +20,13 @@ from gcl.engine.data_defaults import data_defaults
 from gcl.engine.hooks import LoaderHook
 from gcl.tools import folder_run
 from gcl.tools.command_line import read_config
-from gcl.tools.folder_run import follow_folder, own_keys, resumed, without_unreadable
+from gcl.tools.folder_run import (
+    follow_folder,
+    own_keys,
+    resumed,
+    understand,
+    without_unreadable,
+)
 from gcl.tools.train_net import load_config
 
 FOLDER = runs.REPOSITORY / "projects/GCL/configs/folder.yml"
@@ -116,6 +122,7 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
     assert config["GCL"]["LABELS"]["K1"] == data_defaults(64, 2, 16)["GCL.LABELS.K1"] == 12
     assert config["DATASETS"]["TESTS"] == []
     assert "model_final.pth" in runs.checkpoints(out)
+    assert "not used by the model" not in printed  # the report needs no generator
     scalars = {key for line in runs.metrics(out) for key in line}
     assert "labels/clusters" in scalars
     assert not {"labels/precision", "labels/rand_index"} & scalars  # nobody knows who is who
@@ -286,7 +293,7 @@ def test_what_is_given_goes_before_what_follows_from_the_data(tmp_path):
     follow_folder(cfg, given, Numbers(200_000, 1, 0))
     labels = cfg.GCL.LABELS
     assert (labels.K1, labels.EPS) == (25, 0.55)  # 30 and 0.6 would follow
-    assert (labels.K2, labels.MIN_SAMPLES, cfg.GCL.ITERS_PER_EPOCH) == (6, 4, 1563)
+    assert (labels.K2, labels.MIN_SAMPLES, cfg.GCL.ITERS_PER_EPOCH) == (6, 4, 2500)
     assert cfg.GCL.CAMERA_NORM is False  # pku.yml's is True
     assert own_keys(str(FOLDER), []) == set()
 
@@ -342,6 +349,31 @@ def test_a_run_goes_on_with_its_crops_alone():
     other = CropList("shop", (Crop("1", "a"), Crop("2", "b")))
     with pytest.raises(ConfigError, match="1 crop of .*, the first 2, with another camera"):
         resumed(other, before, "out")
+
+
+def test_a_run_on_other_crops_is_not_gone_on_from(tmp_path, write_crop, capsys):
+    """A second run in the folder of one that is done, killed before its first checkpoint: --resume
+    must not take the other's, whose cameras have other numbers."""
+    crops, out = tmp_path / "crops", tmp_path / "out"
+    for i in range(64):
+        write_crop(crops / f"{i}.jpg", seed=i)
+    args = arguments("GCL.DATA.FOLDER", crops, "OUTPUT_DIR", out)
+    args.resume = args.dry_run = False
+
+    def begin():
+        understand(args, load_config)
+        said = "has a run on other crops" in capsys.readouterr().out
+        return (out / "last_checkpoint").exists(), said
+
+    assert begin() == (False, False)
+    (out / "last_checkpoint").write_text("model_0003.pth")
+    assert begin() == (True, False)  # the same crops
+    write_crop(crops / "64.jpg")
+    args.resume = True
+    assert begin() == (True, False)  # without what came
+    args.resume = False
+    assert begin() == (False, True)
+    assert len(read_list(str(crops), str(out)).crops) == 65
 
 
 def test_crops_that_were_written_again_are_told(tmp_path, write_crop):

@@ -118,13 +118,12 @@ def test_a_crop_that_can_not_be_read_is_left_out_and_named(run_tool, run_folder,
     status, printed = run_tool(
         "search", run_folder, gallery, "--query", gallery / "again.png", "--out", tmp_path / "a.png"
     )
-    assert status is None and "left out: 1 crops, the first broken.png" in printed
+    assert status is None and "left out: 1 crop, the first broken.png" in printed
     assert len(rows_of(tmp_path / "a.csv")) == 6
 
 
 def test_without_a_run_features_are_kept_beside_the_picture(run_tool, gallery, tmp_path):
-    out = tmp_path / "place" / "a.png"
-    out.parent.mkdir()
+    out = tmp_path / "new" / "place" / "a.png"  # which is made
     status, printed = run_tool(
         "search", "packaged", gallery, "--query", gallery / "again.png", "--out", out
     )

@@ -203,6 +203,8 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, str | None]]]:
                     f"{path} has no column path (its first line is {','.join(columns)!r}): begin it"
                     f" with {','.join(COLUMNS)}, of which all but path may be left out."
                 )
+            if twice := [name for name in COLUMNS if columns.count(name) > 1]:
+                raise ConfigError(f"{path} has several columns {twice[0]}: keep one.")
             reader.fieldnames = columns
             for row in reader:
                 if row.pop(None, None) is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import posixpath
 import re
 from collections.abc import Collection, Sequence
 
@@ -76,7 +77,7 @@ def list_folder(
     if not crops:
         raise ConfigError(
             f"GCL.DATA.FOLDER {folder} has no crops ({', '.join(SUFFIXES)}), and"
-            f" {len(skipped)} other files."
+            f" {count_of(len(skipped), 'other file')}."
         )
     found = sorted(crops.values())
     notes += filter(None, [track_clocks(found).note()])
@@ -113,6 +114,8 @@ def _by_table(
 ) -> dict[str, Crop]:
     """The crops of a table that are there; the others go to ``reasons``."""
     rows, others = read_table(table)
+    if not rows:
+        raise ConfigError(f"{table} lists no crop: add a line for each, or remove it.")
     if others:
         notes.append(f"{table}: not used are the columns {', '.join(others)}")
     listed = {}
@@ -121,14 +124,21 @@ def _by_table(
         if os.path.isabs(name):
             name = os.path.relpath(name, os.path.abspath(folder)).replace(os.sep, "/")
         elif name not in found:
-            name = name.replace("\\", "/")
+            name = posixpath.normpath(name.strip().replace("\\", "/"))
         name = walk.own_name(name)
         if name in listed:
             raise ConfigError(f"{table}: {name} is there twice, once as {crop.name}, keep one.")
         if name in found:
-            listed[name] = crop._replace(name=name)
+            # a blank behind a comma is no part of a name, as in the heading
+            camera, track = crop.camera.strip(), crop.track.strip()
+            listed[name] = Crop(name, camera, track, crop.time)
         elif name not in reasons:
             reasons[name] = f"in {table}, but not there"
+    if found and not listed:
+        raise ConfigError(
+            f"{table} lists none of the {count_of(len(found), 'crop')} of {folder}: its first path"
+            f" is {rows[0].name}, and the first crop is {min(found)}; paths are below that folder."
+        )
     for name in found.keys() - listed.keys():
         reasons[name] = f"not in {table}"
     return listed

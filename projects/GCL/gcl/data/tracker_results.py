@@ -10,6 +10,7 @@ Shapes: M boxes.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,17 @@ from gcl.config import ConfigError
 COLUMNS = ("frame", "id", "x", "y", "w", "h", "confidence")
 LEAST = 6
 """Columns that a line must have: a confidence need not be there."""
+HEADINGS = (
+    {"frame", "frame_id", "frame_number", "frame_idx", "frameid"},
+    {"id", "track", "track_id", "trackid", "object_id"},
+    {"x", "left", "x1", "bb_left", "xmin", "x_min"},
+    {"y", "top", "y1", "bb_top", "ymin", "y_min"},
+    {"w", "width", "bb_width"},
+    {"h", "height", "bb_height"},
+)
+"""What tools call the columns, where a file has a heading."""
+OTHER_CORNER = {"right", "x2", "bb_right", "xmax", "x_max", "bottom", "y2", "bb_bottom", "ymax"}
+OTHER_CORNER |= {"y_max"}
 NO_TRACK = -1
 UNKNOWN = -1.0
 """A confidence that nobody has given, as MOTChallenge writes it."""
@@ -60,7 +72,8 @@ def read_results(path: str) -> Boxes:
         raise ConfigError(f"{path} can not be read as a tracker's results ({reason}).") from error
     lines = [(i, line.strip()) for i, line in lines if line.strip()]
     notes = []
-    if lines and not _is_number(lines[0][1].replace(";", ",").replace(",", " ").split()[0]):
+    if lines and not _is_number(re.split(r"[\s,;]+", lines[0][1])[0]):
+        _check_heading(path, *lines[0])
         notes.append(f"the first line is a heading: {lines[0][1][:60]!r}")
         lines = lines[1:]
     if not lines:
@@ -77,6 +90,26 @@ def read_results(path: str) -> Boxes:
     notes.append(f"frames count from {min(int(frame[0]), 1)}")
     corners = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
     return Boxes(frame, track, corners, rows[:, 6], ", ".join(notes))
+
+
+def _check_heading(path: str, line: int, text: str) -> None:
+    """Raises ConfigError where a heading names the columns in another order, or other ones."""
+    delimiter = next((d for d in (",", ";", "\t") if d in text), None)
+    names = [name.strip("\"'# ").lower() for name in text.split(delimiter)]
+    order = f"the columns have to be {', '.join(COLUMNS)}: bring them into that order"
+    for name in names:
+        if name in OTHER_CORNER:
+            raise ConfigError(
+                f"{path}, line {line}: the heading has {name!r}, a box's other corner, and {order},"
+                " with its width and height."
+            )
+    for place, known in enumerate(HEADINGS):
+        found = [i for i, name in enumerate(names) if name in known]
+        if found and place not in found:
+            raise ConfigError(
+                f"{path}, line {line}: the heading has {names[found[0]]!r} in column"
+                f" {found[0] + 1}, and {order}."
+            )
 
 
 def _is_number(text: str) -> bool:

@@ -114,6 +114,9 @@ class AtomicCheckpointer(Checkpointer):
                     " start anew without --resume."
                 )
             self.logger.warning("Another view generator than GCL.GENERATOR's is not loaded.")
+        # nor is one by a model without: E_id is used alone, and a list of all that is left would
+        # read as a fault
+        if not self._resumes and ours != theirs:
             checkpoint["model"] = {
                 name: value
                 for name, value in checkpoint["model"].items()

@@ -28,7 +28,7 @@ from .run_verdict import judge, percent
 TEMPLATE = Path(__file__).with_name("report.html")
 A_GROUP = 5
 """Crops of a group that are shown."""
-A_ROW = 12
+A_ROW = 10
 """Of a cluster in the list of clusters."""
 ROWS = 60
 """Clusters in that list."""

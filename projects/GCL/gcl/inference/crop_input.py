@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ def listed(crops: Crop | Sequence[Crop]) -> list[Crop]:
     """
     one = isinstance(crops, str | os.PathLike | Image.Image)
     one = one or (isinstance(crops, np.ndarray) and crops.ndim < 4)
+    one = one or not isinstance(crops, Iterable)  # for which there is the sentence below
     return [_checked(crop, i) for i, crop in enumerate([crops] if one else crops)]
 
 

@@ -28,7 +28,7 @@ from gcl.compat import device_type
 from gcl.config import ConfigError
 from gcl.cores import usable_cores
 from gcl.data.crop_list import CropList
-from gcl.data.own_crops import folder_pattern, list_folder, path_below
+from gcl.data.own_crops import folder_pattern, list_folder, no_crops_in, path_below
 from gcl.modeling.encoder_weights import architecture
 from gcl.photographs import PhotographError
 
@@ -225,11 +225,11 @@ class ReID:
             ConfigError: there are no crops, or the pattern or the table can not be used.
         """
         folder, given = os.fspath(folder), pattern
-        own = [self.encoder.folder] if _inside(self.encoder.folder, folder) else []
         data = self.encoder.cfg.get("GCL", {}).get("DATA", {})
         trained = data.get("FOLDER", "")
         same = os.path.isdir(trained) and os.path.realpath(trained) == os.path.realpath(folder)
-        table = data["TABLE"] if same else ""
+        table, closed = (data["TABLE"], no_crops_in(self.encoder.cfg)) if same else ("", [])
+        own = [path for path in (self.encoder.folder, *closed) if path and _inside(path, folder)]
         try:
             found = list_folder(folder, table=table, without=own)
             pattern = pattern or data.get("PATTERN", "")

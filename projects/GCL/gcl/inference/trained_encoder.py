@@ -11,7 +11,7 @@ from fastreid.config import CfgNode, get_cfg
 from fastreid.modeling.meta_arch.baseline import Baseline
 from torch import Tensor, nn
 
-from gcl.config import OWN_CROPS, ConfigError, add_gcl_config
+from gcl.config import OWN_CROPS, ConfigError, add_gcl_config, merge_file
 from gcl.data.crop_list import CROPS, read_list
 from gcl.modeling import RunningNorm
 from gcl.modeling.encoder_check import build_encoder, build_identity_head
@@ -107,7 +107,7 @@ def _configuration(path: str, checkpoint: str) -> CfgNode:
     cfg = get_cfg()
     add_gcl_config(cfg)
     try:
-        cfg.merge_from_file(path)
+        merge_file(cfg, path)
     except Exception as error:  # of a damaged file it can be nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path} is no configuration ({reason}).") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastreid.config import CfgNode, get_cfg
 
-from gcl.config import ConfigError, add_gcl_config
+from gcl.config import ConfigError, add_gcl_config, as_text, merge_file
 from gcl.modeling.encoder_weights import weights_file
 
 from .user_modules import import_modules
@@ -80,8 +80,8 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
     before = cfg.clone()
     try:
         if path:
-            cfg.merge_from_file(path)
-        cfg.merge_from_list(list(pairs))
+            merge_file(cfg, path)
+        cfg.merge_from_list([*_with_texts(cfg, pairs)])
         _check_values(cfg, before)
     except ConfigError:
         raise
@@ -118,6 +118,15 @@ def _check_pairs(cfg: CfgNode, pairs: list[str]) -> None:
     if len(pairs) % 2:
         what = f"{strangers[0]!r} is no key" if strangers else f"{pairs[-1]!r} has no value"
         raise ConfigError(f"The KEY VALUE pairs have an odd length: {what}.")
+
+
+def _with_texts(cfg: CfgNode, pairs: Sequence[str]) -> Iterator[object]:
+    """The pairs, with quotes around what would be no text in the place of one."""
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        node: object = cfg
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, CfgNode) else None
+        yield from (key, as_text(node, value))
 
 
 def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:

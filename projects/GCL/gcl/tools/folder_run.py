@@ -40,6 +40,8 @@ from .command_line import find_config, read_config
 FOLDER_CONFIG = "projects/GCL/configs/folder.yml"
 STRUCTURES = "structures"
 """Folder in OUTPUT_DIR."""
+LAST_CHECKPOINT = "last_checkpoint"
+"""File in OUTPUT_DIR that names the checkpoint to go on from."""
 
 
 def reads_folder(cfg) -> bool:
@@ -139,8 +141,29 @@ def understand(args, load: Callable) -> CropList:
     print(prepare_structure.printable(crops.summary(listed)))
     print(chosen(cfg, own_keys(args.config_file, args.opts), crops.numbers))
     if not args.dry_run:
+        if written and is_of_others(crops, output):
+            drop_checkpoint(output)
         write_list(crops, output)
     return crops
+
+
+def is_of_others(crops: CropList, output: str) -> bool:
+    """Whether what the last run in ``output`` wrote down are not these crops."""
+    try:
+        return read_list(crops.folder, output).crops != crops.crops
+    except ConfigError:
+        return True
+
+
+def drop_checkpoint(output: str) -> None:
+    """See to it that no run on other crops, with numbers of cameras of its own, is gone on from."""
+    last = os.path.join(output, LAST_CHECKPOINT)
+    if os.path.isfile(last):
+        os.remove(last)
+        print(
+            f"{output} has a run on other crops: its checkpoints are not gone on from by --resume"
+            " any more, and are replaced as this one comes to them."
+        )
 
 
 def make_output(output: str) -> None:
@@ -161,7 +184,7 @@ def make_output(output: str) -> None:
 
 def resumes(args, output: str) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return args.resume and os.path.isfile(os.path.join(output, "last_checkpoint"))
+    return args.resume and os.path.isfile(os.path.join(output, LAST_CHECKPOINT))
 
 
 def resumed(now: CropList, before: CropList, output: str, since: float = math.inf) -> CropList:

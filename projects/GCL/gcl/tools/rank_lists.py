@@ -11,6 +11,7 @@ frames are the same person, red ones another. The queries are always the same.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 
 import torch
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> None:
     check_evaluated_weights(cfg)
     cfg.freeze()
     compat.set_device(cfg.MODEL.DEVICE)
+    os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)  # before the work
     lists = rank_lists(cfg, args.queries, args.depth)
     sheet = rank_sheet(lists)
     with atomic(args.out) as file:

@@ -24,7 +24,7 @@ from tabulate import tabulate
 
 from gcl import ConfigError
 from gcl.atomic_files import atomic
-from gcl.data.crop_list import CropList
+from gcl.data.crop_list import CropList, count_of
 from gcl.data.own_crops import folder_pattern
 from gcl.evaluation.rank_sheet import RankList, picture_format, rank, rank_sheet
 from gcl.evaluation.reciprocal_rank import reciprocal_rank
@@ -151,6 +151,7 @@ def run(args: argparse.Namespace) -> None:
         if not os.path.isfile(query):
             raise ConfigError(f"--query {query} is not a file.")
     model = ReID.load(args.model)
+    os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)  # before the work
     listed = model.list_crops(args.gallery, args.pattern)
     cameras = query_cameras(model, args.query, listed, args.pattern)
     wanted = model.embed(args.query, cameras)
@@ -162,7 +163,8 @@ def run(args: argparse.Namespace) -> None:
     if len(listed.crops) > len(gallery.crops):
         bad = next(skip for skip in gallery.skipped if skip not in listed.skipped)
         count = len(listed.crops) - len(gallery.crops)
-        print(printable(f"left out: {count} crops, the first {bad.name}: {bad.reason}"))
+        what = count_of(count, "crop")
+        print(printable(f"left out: {what}, the first {bad.name}: {bad.reason}"))
     found = matches(model, args.query, wanted, gallery, features, args.depth, args.rerank)
     cells = as_cells([match for of_query in found for _, match in of_query])
     print(printable(as_text(cells)))
