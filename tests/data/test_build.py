@@ -182,7 +182,7 @@ def test_meshes_are_a_source_of_structures(tiny_cfg, market_data, tmp_path):
     structure = train_set.dataset("generator")[0]["structure_ori"]
     (view,) = render_views(figure(), (0,), (64, 32))
     np.testing.assert_allclose(structure[0], np.asarray(view) / 255, atol=1e-6)
-    with pytest.raises(MissingStructureError, match="render does not exist"):
+    with pytest.raises(MissingStructureError, match="renders does not exist"):
         TrainingSet(tiny_cfg(*pairs))
 
 
