@@ -559,7 +559,10 @@ def test_checkpoints_at_the_end_of_each_phase_and_by_the_period(trainer, period,
 def test_the_checkpoint_is_written_before_the_evaluation_and_says_so(trainer, monkeypatch):
     """With the cameras' statistics of here; an evaluation that is made up repeats neither."""
     events = []
-    monkeypatch.setattr(hooks, "extract_features", lambda *args: events.append("statistics"))
+    def extract(*args, **kwargs):
+        events.append("statistics")
+
+    monkeypatch.setattr(hooks, "extract_features", extract)
     checkpointer = SimpleNamespace(
         checkpointables={},
         save=lambda name, **_: events.append((name, trainer.state.evaluated)),

@@ -56,6 +56,15 @@ def test_statistics_are_those_of_the_mean(shared):
     torch.testing.assert_close(neck.running_var, standard.var(0), atol=1e-5, rtol=1e-4)
 
 
+def test_without_cameras_the_neck_s_statistics_are_measured_too(toy, tmp_path):
+    changes = {"GCL__FREEZE_BN": True, "GCL__CAMERA_NORM": False, "GCL__PHASES": ("contrast",)}
+    trainer = runs.train(tmp_path, toy, GCL__START_SHARE=SHARE, **changes)
+    pooled, _ = pool_features(trainer.gcl.eval(), trainer.train_set.feature_loader())
+    neck = trainer.gcl.heads.bottleneck[0]
+    torch.testing.assert_close(neck.running_mean, pooled.mean(0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(neck.running_var, pooled.var(0), atol=1e-5, rtol=1e-4)
+
+
 def test_epochs_before_the_last_are_as_they_were(plain, shared):
     for epoch in (0, 2):
         name = f"model_{epoch:04d}.pth"

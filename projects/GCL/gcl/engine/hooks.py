@@ -405,8 +405,9 @@ class PhaseEvalHook(EvalHook):
     E_id does not change in the generator phase, so in between it is not evaluated then.
 
     With GCL.CAMERA_NORM the cameras' statistics are brought up to date first: those of the epoch's
-    start belong to another encoder. Then the epoch's checkpoint is written, where one is due: an
-    evaluation can end in whatever way, and what was trained is there.
+    start belong to another encoder. So are the neck's, where GCL.START_SHARE has just changed the
+    weights. Then the epoch's checkpoint is written, where one is due: an evaluation can end in
+    whatever way, and what was trained is there.
     """
 
     def after_epoch(self) -> None:
@@ -417,8 +418,11 @@ class PhaseEvalHook(EvalHook):
         if not (place.last or (due and learns)):
             return
         if trainer.state.evaluated:  # else the checkpoint is that of here
-            if trainer.cfg.GCL.CAMERA_NORM and learns:
-                extract_features(trainer.gcl, trainer.train_set.feature_loader())
+            node = trainer.cfg.GCL
+            mixed = node.START_SHARE > 0 and trainer.epoch == trainer.plan.num_epochs - 1
+            if mixed or (node.CAMERA_NORM and learns):
+                loader = trainer.train_set.feature_loader()
+                extract_features(trainer.gcl, loader, new_neck=mixed)
             trainer.state.evaluated = False
             for hook in trainer._hooks:
                 if isinstance(hook, PhaseCheckpointer):

@@ -8,8 +8,6 @@ import torch
 from fastreid.engine.train_loop import HookBase
 from torch import Tensor, nn
 
-from .feature_pass import extract_features
-
 logger = logging.getLogger(__name__)
 
 
@@ -18,12 +16,12 @@ class StartShareHook(HookBase):
     it started from (WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 
     Training on some people forgets of others what a start knew that has seen people; a mean of the
-    weights keeps more of both than either end, and costs nothing. The neck's statistics, and the
-    cameras', are measured anew: those of neither end are the mean's. A backbone whose batch norm
-    moved would need the same; :func:`gcl.config.check_gcl_config` refuses it.
+    weights keeps more of both than either end, and costs nothing. Statistics of neither end are the
+    mean's: those of the neck and of the cameras are measured anew by
+    :class:`~.hooks.PhaseEvalHook`, before which this one stands as the last of all. A backbone
+    whose batch norm moved would need the same; :func:`gcl.config.check_gcl_config` refuses it.
 
-    Last of all before :class:`~.hooks.PhaseEvalHook`, which measures the cameras' statistics and
-    writes the checkpoint. Checkpoints hold w_0.
+    Checkpoints hold w_0.
 
     Args:
         share: s, in (0, 1).
@@ -47,7 +45,6 @@ class StartShareHook(HookBase):
             return
         for name, weight in self.parts.named_parameters():
             weight.lerp_(self.start[name], self.share)
-        extract_features(trainer.gcl, trainer.train_set.feature_loader(), new_neck=True)
         logger.info("E_id's weights now hold %g of those it started from", self.share)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -84,15 +84,22 @@ def looked_up(picture, x, y):
     for i in range(len(x)):
         if not (0 <= y[i] <= height - 1 and 0 <= x[i] <= width - 1):
             continue
-        top, left = np.floor(y[i]), np.floor(x[i])
-        upper, before = 1 - (y[i] - top), 1 - (x[i] - left)
-        lower, after = 1 - upper, 1 - before
-        r, c = int(top), int(left)
+        r, c = int(np.floor(y[i])), int(np.floor(x[i]))
         s, d = min(r + 1, height - 1), min(c + 1, width - 1)
-        out[i] = (
-            picture[r, c] * upper * before
-            + picture[r, d] * upper * after
-            + picture[s, c] * lower * before
-            + picture[s, d] * lower * after
-        )
+        out[i] = between(picture, (r, s), (c, d), y[i] - r, x[i] - c)
     return out
+
+
+@jit
+def between(picture, rows, columns, down, right):
+    """Linear between four pixels of an (H, W) picture, ``down`` and ``right`` in [0, 1] from the
+    first of two rows and of two columns."""
+    upper, before = 1 - down, 1 - right
+    lower, after = 1 - upper, 1 - before
+    (r, s), (c, d) = rows, columns
+    return (
+        picture[r, c] * upper * before
+        + picture[r, d] * upper * after
+        + picture[s, c] * lower * before
+        + picture[s, d] * lower * after
+    )

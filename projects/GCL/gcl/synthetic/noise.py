@@ -8,6 +8,8 @@ import numpy as np
 
 from gcl.structure.compiled import jit
 
+from .filters import between
+
 _SIZE = 256
 
 
@@ -42,16 +44,9 @@ def _looked_up(tile, x, y, grain):
     for i in range(len(x)):
         row, column = _onto(y[i] / grain), _onto(x[i] / grain)
         top, left = np.floor(row), np.floor(column)
-        upper, before = 1 - (row - top), 1 - (column - left)
-        lower, after = 1 - upper, 1 - before
         r, c = int(top) % _SIZE, int(left) % _SIZE
         s, d = (r + 1) % _SIZE, (c + 1) % _SIZE
-        out[i] = (
-            tile[r, c] * upper * before
-            + tile[r, d] * upper * after
-            + tile[s, c] * lower * before
-            + tile[s, d] * lower * after
-        )
+        out[i] = between(tile, (r, s), (c, d), row - top, column - left)
     return out
 
 
