@@ -124,6 +124,16 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(straight, data,
     runs.assert_same(second.optimizer.state_dict(), done.optimizer.state_dict())
 
 
+@pytest.mark.gpu
+def test_a_gpu_films_the_crops_itself(data, tmp_path):
+    maker = trainer(data, tmp_path, "MODEL.DEVICE", "cuda", "DATALOADER.NUM_WORKERS", 1)
+    maker.before_train()
+    assert next(maker._batches)["pictures"].is_pinned()
+    maker.train()
+    figures = runs.metrics(tmp_path)[-1]
+    assert math.isfinite(figures["loss_cls"]) and math.isfinite(figures["loss_triplet"])
+
+
 def test_another_seed_is_another_training(straight, tmp_path):
     done, _ = straight
     other = trainer(tmp_path / "people", tmp_path, "SEED", 1)

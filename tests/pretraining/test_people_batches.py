@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gcl.pretraining import people_batches as module
-from gcl.pretraining.people_batches import PeopleBatches, load_batches
+from gcl.pretraining.people_batches import PeopleBatches, film, load_batches
 from gcl.synthetic.people import GROUP, People
 
 FILES, IN_A_FILE, SEEN_BY, SHOTS, SIZE = 3, 6, 3, 2, (32, 16)
@@ -112,6 +112,21 @@ def test_pictures_are_cut_and_seen_anew(files):
     images = torch.cat([batch["images"] for batch in load_batches(batches(files, range(3)), 0)])
     assert len(images.flatten(1).unique(dim=0)) == len(images)
     assert images.float().mean((1, 2, 3)).std() > 10  # exposures
+
+
+def test_who_takes_uncut_batches_can_film_them(files):
+    """With the step's chance going on, they become the same crops."""
+    for data in files:
+        data.crops[:] = np.random.default_rng(0).integers(0, 256, data.crops.shape)
+    uncut = PeopleBatches(files, 6, 3, SIZE, 1, range(40), cut=False)
+    wanted = batches(files)[7]
+    torch.manual_seed(hash((1, 7)))
+    batch = uncut._batch()
+    assert {*batch} == {"pictures", "box", "targets"}
+    assert batch["pictures"].dtype == torch.uint8 and batch["box"].shape == (18, 4)
+    assert torch.equal(batch["targets"], wanted["targets"])
+    assert torch.equal(film(batch["pictures"], batch["box"], SIZE), wanted["images"])
+    assert torch.equal(uncut[7]["pictures"], batch["pictures"])
 
 
 def test_every_camera_comes_once_before_one_comes_again():

@@ -237,3 +237,32 @@ def test_chance_is_that_of_torch():
     one, same, other = all_of_it(1), all_of_it(1), all_of_it(2)
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not torch.equal(one[0], other[0]) and not torch.equal(one[1], other[1])
+
+
+def test_changes_are_made_where_the_pictures_are(device, monkeypatch):
+    """By the same chance the same crops, but for a level or two that rounding turns in JPEG."""
+
+    def by_the_cpu(draw):
+        def drawn(*args, **kwargs):
+            return draw(*args, **{**kwargs, "device": "cpu"}).to(torch.get_default_device())
+
+        return drawn
+
+    pictures = torch.nn.functional.interpolate(scenes(16), (160, 96))
+    box = torch.tensor([20.0, 20, 70, 140]).expand(16, 4)
+    for name in ("rand", "randn", "randn_like", "randperm"):
+        monkeypatch.setattr(torch, name, by_the_cpu(getattr(torch, name)))
+
+    def all_of_it(place: str) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        cuts = random_crop(pictures.to(place), box.to(place), SIZE)
+        return [*cuts, photometric(occlude(cuts.crops))]
+
+    wanted, found = all_of_it("cpu"), all_of_it(device)
+    assert all(tensor.device.type == device for tensor in found)
+    crops, framing, flipped, filmed = (tensor.cpu() for tensor in found)
+    torch.testing.assert_close(crops, wanted[0], rtol=0, atol=0.05)
+    torch.testing.assert_close(framing, wanted[1])
+    assert torch.equal(flipped, wanted[2])
+    apart = (filmed - wanted[3]).abs()
+    assert apart.mean() < 0.2 and apart.amax((1, 2, 3)).median() < 1

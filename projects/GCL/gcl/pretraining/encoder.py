@@ -23,7 +23,7 @@ from gcl.synthetic.people import (
     write_people,
 )
 
-from .people_batches import PeopleBatches, load_batches
+from .people_batches import PeopleBatches, film, load_batches
 from .step_trainer import StepTrainer
 from .weight_files import export_weights
 
@@ -179,17 +179,22 @@ class EncoderTrainer(StepTrainer):
         super().before_train()
         cfg, shots = self.cfg, self.cfg.DATALOADER.NUM_INSTANCE
         steps = range(self.start_epoch * self.period, self.max_iter)
+        people = cfg.SOLVER.IMS_PER_BATCH // shots
+        on_gpu = self.device.type == "cuda"
+        # filming takes all of some ten cores to keep up with a GPU, and a few ms of the GPU itself
         batches = PeopleBatches(
-            self.files, cfg.SOLVER.IMS_PER_BATCH // shots, shots, self.size, cfg.SEED, steps
+            self.files, people, shots, self.size, cfg.SEED, steps, cut=not on_gpu
         )
-        pinned = self.device.type == "cuda"
-        self._batches = iter(load_batches(batches, cfg.DATALOADER.NUM_WORKERS, pinned))
+        self._batches = iter(load_batches(batches, cfg.DATALOADER.NUM_WORKERS, pinned=on_gpu))
 
     def losses(self) -> dict[str, Tensor]:
         batch = next(self._batches)
-        images, targets = (
-            batch[key].to(self.device, non_blocking=True) for key in ("images", "targets")
-        )
+        batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+        if "images" in batch:
+            images = batch["images"]
+        else:
+            images = film(batch["pictures"], batch["box"], self.size)
+        targets = batch["targets"]
         images = self.model.preprocess_image(images.float()).contiguous(memory_format=self.layout)
         amp = self.cfg.SOLVER.AMP.ENABLED and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=amp):

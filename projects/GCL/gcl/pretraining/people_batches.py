@@ -28,6 +28,7 @@ class PeopleBatches(Dataset):
         size: (H, W) of the crops.
         seed: of all chance.
         steps: numbers of the steps to make.
+        cut: whether :func:`film` is done here, by worker processes, or left to who takes a batch.
     """
 
     def __init__(
@@ -38,15 +39,17 @@ class PeopleBatches(Dataset):
         size: tuple[int, int],
         seed: int,
         steps: range,
+        cut: bool = True,
     ) -> None:
         self.files, self.people, self.shots = files, people, shots
-        self.size, self.seed, self.steps = size, seed, steps
+        self.size, self.seed, self.steps, self.cut = size, seed, steps, cut
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Of a step: "images" (B, 3, H, W) uint8 and "targets" (B,) numbers of people."""
+        """Of a step: "images" (B, 3, H, W) uint8 and "targets" (B,) numbers of people. Without
+        ``cut`` in place of the images "pictures" (B, H', W', 3) uint8 and "box" (B, 4)."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hash((self.seed, self.steps[index])))
             return self._batch()
@@ -65,10 +68,18 @@ class PeopleBatches(Dataset):
             which = _shots_of_many_cameras(torch.from_numpy(data.cameras[row]))[: self.shots]
             crops.append(torch.from_numpy(data.crops[row])[which])
             box.append(torch.from_numpy(data.box[row])[which])
-        pictures = torch.cat(crops).permute(0, 3, 1, 2).float()
-        cropped = random_crop(pictures, torch.cat(box), self.size).crops
-        images = photometric(occlude(cropped)).round().byte()
-        return {"images": images, "targets": who.repeat_interleave(self.shots)}
+        pictures, boxes = torch.cat(crops), torch.cat(box)
+        targets = who.repeat_interleave(self.shots)
+        if not self.cut:
+            return {"pictures": pictures, "box": boxes, "targets": targets}
+        return {"images": film(pictures, boxes, self.size), "targets": targets}
+
+
+def film(pictures: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crops (B, 3, H, W) uint8 of pictures (B, H', W', 3) uint8, as detectors cut and cameras see
+    them, made where the pictures are; ``box`` is (B, 4)."""
+    cropped = random_crop(pictures.permute(0, 3, 1, 2).float(), box, size).crops
+    return photometric(occlude(cropped)).round().byte()
 
 
 def load_batches(batches: PeopleBatches, workers: int, pinned: bool = False) -> DataLoader:

@@ -3,12 +3,15 @@
 Real crops differ from drawn ones in ways that nobody can list; a network that has seen every way of
 being cut, lit, blurred and compressed takes them for one more (Tobin et al., "Domain randomization
 for transferring deep neural networks from simulation to the real world", IROS 2017).
-Shapes: `B` pictures, H x W canvas. Chance is torch's own: the caller seeds it.
+Shapes: `B` pictures, H x W canvas. Chance is torch's own: the caller seeds it. What is done to
+pictures is done where they are, on a GPU too; each device has chance of its own.
 """
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +26,17 @@ OCCLUDED = 0.15
 """Share of the people who stand behind something."""
 
 
+def _where_they_are(change: Callable) -> Callable:
+    """New tensors in ``change`` are made on the device of its first argument."""
+
+    @functools.wraps(change)
+    def on_device(pictures: Tensor, *args):
+        with pictures.device:
+            return change(pictures, *args)
+
+    return on_device
+
+
 class Cropped(NamedTuple):
     """Attributes:
     crops: (B, 3, H, W).
@@ -35,6 +49,7 @@ class Cropped(NamedTuple):
     flipped: Tensor
 
 
+@_where_they_are
 def random_crop(pictures: Tensor, box: Tensor, size: tuple[int, int]) -> Cropped:
     """Cut crops round people: boxes that are too tight, too loose, beside, tilted, of other shapes.
 
@@ -78,6 +93,7 @@ def random_crop(pictures: Tensor, box: Tensor, size: tuple[int, int]) -> Cropped
     return Cropped(crops, framing, flipped)
 
 
+@_where_they_are
 def occlude(crops: Tensor) -> Tensor:
     """Put a rectangle of another crop before some people, as what they walk behind."""
     batch, _, height, width = crops.shape
@@ -91,6 +107,7 @@ def occlude(crops: Tensor) -> Tensor:
     return torch.where(there[:, None], crops.roll(1, 0), crops)
 
 
+@_where_they_are
 def photometric(crops: Tensor) -> Tensor:
     """(B, 3, H, W) in 0-255 -> the same as other cameras have it: white balance, exposure, tone
     curve, colours, resolution, blur, sharpening, noise, compression."""
@@ -103,8 +120,8 @@ def photometric(crops: Tensor) -> Tensor:
     moving = torch.rand(batch) < 0.15
     crops[moving] = F.avg_pool2d(_padded(crops[moving], 2, 0), (1, 5), 1)
     crops = crops.clamp(0, 1) * 255
-    for i in (torch.rand(batch) < 0.3).nonzero()[:, 0].tolist():  # 1 % of a step's time
-        crops[i] = _compress(crops[i])
+    some = (torch.rand(batch) < 0.3).nonzero()[:, 0]
+    crops[some] = _compress(crops[some])  # 1 % of a step's time
     return crops
 
 
@@ -133,11 +150,14 @@ def _sensor(crops: Tensor, scale: float) -> Tensor:
     return F.interpolate(small, (height, width), mode=mode, align_corners=False)
 
 
-def _compress(crop: Tensor) -> Tensor:
-    stream = io.BytesIO()
-    picture = Image.fromarray(crop.permute(1, 2, 0).byte().numpy())
-    picture.save(stream, "JPEG", quality=int(_one(25, 85)))
-    return torch.from_numpy(np.array(Image.open(stream))).permute(2, 0, 1)
+def _compress(crops: Tensor) -> Tensor:
+    """(B, 3, H, W) in 0-255 -> what JPEG leaves of each."""
+    pictures = crops.permute(0, 2, 3, 1).byte().cpu().numpy().copy()
+    for i, picture in enumerate(pictures):
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "JPEG", quality=int(_one(25, 85)))
+        pictures[i] = Image.open(stream)
+    return torch.from_numpy(pictures).to(crops).permute(0, 3, 1, 2)
 
 
 def _between(batch: int, low: float, high: float) -> Tensor:
@@ -145,7 +165,9 @@ def _between(batch: int, low: float, high: float) -> Tensor:
 
 
 def _one(low: float, high: float) -> float:
-    return float(_between(1, low, high))
+    """Of the CPU's chance: no device has to be waited for."""
+    with torch.device("cpu"):
+        return float(_between(1, low, high))
 
 
 def _column(values: Tensor) -> Tensor:
