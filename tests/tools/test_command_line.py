@@ -110,6 +110,18 @@ def test_a_text_may_look_like_python(folder, name):
     assert text == read_config("config.yaml", []).OUTPUT_DIR
 
 
+def test_a_whole_number_may_stand_for_a_float(folder):
+    """On the command line and in a file; not where a whole number is wanted, nor True for 1."""
+    (folder / "own.yml").write_text("GCL: {START_SHARE: 1, LABELS: {EPS: 1}}")
+    for value in ("0", 0):
+        cfg = read_config("own.yml", ["GCL.START_SHARE", value, "SEED", "3"])
+        found = (cfg.GCL.START_SHARE, cfg.GCL.LABELS.EPS, cfg.SEED)
+        assert found == (0.0, 1.0, 3) and [*map(type, found)] == [float, float, int]
+    for key, value in (("GCL.START_SHARE", "True"), ("SEED", "1.0")):
+        with pytest.raises(ConfigError, match=key):
+            read_config("", [key, value])
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

@@ -35,32 +35,37 @@ class ConfigError(ValueError):
     """A configuration value that can not work; the message names the key and the remedy."""
 
 
-def as_text(default: object, value: object) -> object:
-    """A value for a key of that default. The toolbox reads every text as Python where it can; a
-    folder called 2024, or [1], stays a text by quotes where a text is wanted. None is let pass."""
-    if not (isinstance(default, str) and isinstance(value, str)):
-        return value
-    try:
-        read = ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return value  # a text already
-    return value if read is None or isinstance(read, str) else repr(value)
+def fitting(default: object, value: object) -> object:
+    """A value for a key of that default. The toolbox reads every text as Python where it can, and
+    takes no 0 for 0.0: a folder called 2024, or [1], stays a text by quotes where a text is wanted,
+    and a whole number becomes a float where that is. None is let pass."""
+    read = value
+    if isinstance(default, str | float) and isinstance(value, str):
+        try:
+            read = ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return value  # a text already
+    if isinstance(default, float) and type(read) is int:
+        return float(read)
+    if isinstance(default, str) and isinstance(value, str):
+        return value if read is None or isinstance(read, str) else repr(value)
+    return value
 
 
 def merge_file(cfg: CN, path: str) -> None:
-    """Change ``cfg`` by a file, as its ``merge_from_file`` does, but with texts by
-    :func:`as_text`; what a broken file raises, it raises, too."""
+    """Change ``cfg`` by a file, as its ``merge_from_file`` does, but with values by
+    :func:`fitting`; what a broken file raises, it raises, too."""
 
-    def texts(node: CN, tree: dict) -> dict:
+    def fit(node: CN, tree: dict) -> dict:
         return {
-            key: texts(node[key], value)
+            key: fit(node[key], value)
             if isinstance(value, dict) and isinstance(node.get(key), CN)
-            else as_text(node.get(key), value)
+            else fitting(node.get(key), value)
             for key, value in tree.items()
         }
 
     tree = CN.load_yaml_with_base(path)
-    cfg.merge_from_other_cfg(type(cfg)(texts(cfg, tree)))
+    cfg.merge_from_other_cfg(type(cfg)(fit(cfg, tree)))
 
 
 def add_gcl_config(cfg: CN) -> None:

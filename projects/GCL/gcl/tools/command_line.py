@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastreid.config import CfgNode, get_cfg
 
-from gcl.config import ConfigError, add_gcl_config, as_text, merge_file
+from gcl.config import ConfigError, add_gcl_config, fitting, merge_file
 from gcl.modeling.encoder_weights import weights_file
 
 from .user_modules import import_modules
@@ -81,7 +81,7 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
     try:
         if path:
             merge_file(cfg, path)
-        cfg.merge_from_list([*_with_texts(cfg, pairs)])
+        cfg.merge_from_list([*_fitting_pairs(cfg, pairs)])
         _check_values(cfg, before)
     except ConfigError:
         raise
@@ -120,13 +120,13 @@ def _check_pairs(cfg: CfgNode, pairs: list[str]) -> None:
         raise ConfigError(f"The KEY VALUE pairs have an odd length: {what}.")
 
 
-def _with_texts(cfg: CfgNode, pairs: Sequence[str]) -> Iterator[object]:
-    """The pairs, with quotes around what would be no text in the place of one."""
+def _fitting_pairs(cfg: CfgNode, pairs: Sequence[str]) -> Iterator[object]:
+    """The pairs, their values as the keys want them."""
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         node: object = cfg
         for part in key.split("."):
             node = node.get(part) if isinstance(node, CfgNode) else None
-        yield from (key, as_text(node, value))
+        yield from (key, fitting(node, value))
 
 
 def _check_values(cfg: CfgNode, before: CfgNode, start: str = "") -> None:
