@@ -14,7 +14,6 @@ import io
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
