@@ -31,7 +31,7 @@ from gcl.structure.render import frame, render_structure, shade, turn, vertex_no
 
 STAGES = {
     "normals": (render, ("_normals",)),
-    "turn, frame": (render, ("_centred", "_turn", "_tilt", "_frame")),
+    "turn, frame": (render, ("_centred", "_cos_sin", "_turn", "_tilt", "_frame")),
     "shade": (render, ("_shade",)),
     "triangles to pixels": (render, ("paint",)),
 }

@@ -27,10 +27,18 @@ SIZE = (64, 32)  # height and width of every crop here: the smallest that three 
 
 
 @pytest.fixture
-def exact_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def exact_gpu() -> Iterator[None]:
     """float32 on a GPU is float32: without it convolutions multiply with 10 bits (TF32)."""
-    for place in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(place, "allow_tf32", False)
+    # not by monkeypatch, which can not undo it: cuda.matmul has names that setattr alone knows
+    places = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = False
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
 
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -39,19 +39,32 @@ def test_on_a_cpu_they_are_written_at_once(late, written):
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_nobody_waits_for_them(late, written):
+def test_on_a_gpu_nobody_waits_for_them(late, written, monkeypatch):
+    """Told by what is asked of CUDA, not by a clock: a host that is slow is no host that waits."""
+    waits = []
+
+    class Event(torch.cuda.Event):
+        def synchronize(self):
+            waits.append(len(written))
+            super().synchronize()
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
     first = losses("cuda", 1.0, 2.0)  # from the host's numbers: a copy that waits for the GPU
+    second = losses("cuda", 3.0, 4.0)
     torch.cuda.synchronize()
-    torch.cuda._sleep(500_000_000)  # cycles: what comes after is computed in a quarter of a second
+    torch.cuda._sleep(500_000_000)  # cycles: a number that is read too early is not there yet
     first = {name: value + 1 for name, value in first.items()}
-    late(first, 0.5)
-    assert not torch.cuda.current_stream().query()  # the GPU is busy, and we are here
-    assert written == []
-    late(losses("cuda", 3.0, 4.0), 0.25)
-    assert written == [({"a": 2.0, "b": 3.0}, 0.5)]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        late(first, 0.5)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert waits == [] and written == []
+    late(second, 0.25)
+    assert waits == [0] and written == [({"a": 2.0, "b": 3.0}, 0.5)]
     late.flush()
     late.flush()
-    assert written[1:] == [({"a": 3.0, "b": 4.0}, 0.25)]
+    assert waits == [0, 1] and written[1:] == [({"a": 3.0, "b": 4.0}, 0.25)]
 
 
 @pytest.mark.gpu

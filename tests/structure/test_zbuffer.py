@@ -13,6 +13,7 @@ import math
 import pytest
 import torch
 from structure.solids import cube, sphere
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gcl.structure import zbuffer
 from gcl.structure.render import Camera, frame, turn
@@ -267,22 +268,74 @@ def test_perspective_depth_is_linear_on_the_picture(device):
     assert float(scale[inner].std() / scale[inner].mean()) < 0.01
 
 
-@pytest.mark.parametrize("spread", [2.0, 12.0, 50.0])
-def test_loops_and_tensors_agree_bit_by_bit(spread, monkeypatch):
-    """Triangles of all sizes, open and closed meshes, many over the border."""
+@pytest.mark.parametrize("block", [zbuffer.BLOCK, 777], ids=["at once", "in blocks"])
+@pytest.mark.parametrize("spread", [2.0, 12.0, 50.0, 3000.0])
+def test_loops_and_tensors_agree_bit_by_bit(spread, block, monkeypatch):
+    """Triangles of all sizes, open and closed meshes, many over the border or outside, some without
+    area; blocks end within triangles."""
     size = (40, 30)
     vertices, faces = sphere(rings=12)
-    closed = frame(turn(vertices[None], torch.tensor([0.0, 50.0, 130.0])), size) * spread / 12
+    closed = frame(turn(vertices[None], torch.tensor([0.0, 50.0, 130.0])), size)
+    middle = torch.tensor([size[1] / 2 + 3, size[0] / 2, 0])
+    closed = (closed - middle) * spread / 12 + middle
+    soup, apart = random_soup(int(spread), 80, spread, size, 3)
+    lines = soup.round()  # corners on each other's rows and columns, and depths alike
+    lines[:, ::6] = lines[:, 1::6]
     drawn = []
+    monkeypatch.setattr(zbuffer, "BLOCK", block)
     for looped in (True, False):
         monkeypatch.setattr(zbuffer, "looped", lambda *tensors, answer=looped: answer)
         drawn.append([])
-        for pixels, faces_of in (random_soup(int(spread), 80, spread, size, 3), (closed, faces)):
+        for pixels, faces_of in (
+            (soup, apart),
+            (lines, apart),
+            (closed, faces),
+            (closed + 1e5, faces),
+            (closed[:0], faces),
+        ):
             drawn[-1] += rasterize(pixels, faces_of, size)[:-1]
             columns = [pixels[..., k].T.contiguous() for k in range(3)]
             grey = torch.rand(columns[0].shape, generator=torch.Generator().manual_seed(1))
             way = outward(columns, faces_of)
             drawn[-1].append(paint(columns, faces_of, size, grey, way))
-    assert len(drawn[0][0]) > 80 and float(drawn[0][-1].max()) > 0
+    covered = [len(pixel) for pixel in drawn[0][::6]]
+    assert min(covered[:3]) > 50 and covered[3:] == [0, 0]
     for one, other in zip(*drawn, strict=True):
         assert one.dtype == other.dtype and torch.equal(one, other)
+
+
+class Operations(TorchDispatchMode):
+    """Counts them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("rasterized", [False, True], ids=["paint", "rasterize"])
+def test_many_triangles_are_no_more_operations_than_a_few(rasterized, monkeypatch):
+    """What a GPU's time goes by: operations that the host starts, and numbers that it waits for.
+    Larger boxes than 16 pixels and pixels by the million are done apart."""
+    monkeypatch.setattr(zbuffer, "looped", lambda *tensors: False)
+    asked, find = [], zbuffer.indices_of
+    monkeypatch.setattr(zbuffer, "indices_of", lambda mask: asked.append(len(mask)) or find(mask))
+
+    def needed(count, spread, size, batch):
+        pixels, faces = random_soup(4, count, spread, size, batch)
+        columns = [pixels[..., k].T.contiguous() for k in range(3)]
+        way = outward(columns, faces)
+        asked.clear()
+        with Operations() as operations:
+            if rasterized:
+                found = len(rasterize(pixels, faces, size).pixel)
+            else:
+                found = int((paint(columns, faces, size, columns[2].abs(), way) > 0).sum())
+        assert found > 0
+        return operations.count, len(asked)
+
+    few = needed(6, 9.0, (20, 20), 1)
+    assert few == needed(200, 15.0, (90, 70), 5) == needed(300, 3.0, (60, 20), 2)
+    more = needed(300, 40.0, (60, 90), 3)
+    assert more[1] == few[1] + 1 and more[0] < 1.5 * few[0]

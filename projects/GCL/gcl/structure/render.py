@@ -108,7 +108,8 @@ def render_structure(
     check_framing(framing)
     points, _ = _centred(vertices.detach().float())
     normals, winding = _normals(points, faces)
-    points, normals = (_tilt(_turn(c, yaw), elevation) for c in (points, normals))
+    way, rise = _cos_sin(yaw, points[0]), _rise(elevation, points[0])
+    points, normals = (_tilt(_turn(c, way), rise) for c in (points, normals))
     if winding is None:  # an open mesh shows both sides, and both are lit
         normals = [torch.where(normals[2] > 0, -part, part) for part in normals]
     pixels = _frame(points, large, distance, MARGIN, framing)
@@ -135,7 +136,8 @@ def turn(vertices: Tensor, yaw: float | Tensor) -> Tensor:
         (B, V, 3).
     """
     points, middle = _centred(vertices)
-    return _stack([c + m for c, m in zip(_turn(points, yaw), middle, strict=True)])
+    turned = _turn(points, _cos_sin(yaw, points[0]))
+    return _stack([c + m for c, m in zip(turned, middle, strict=True)])
 
 
 def frame(
@@ -167,7 +169,8 @@ def frame(
         ValueError: the camera stands inside the body.
     """
     camera = camera or Camera()
-    points = _tilt(_centred(vertices)[0], camera.elevation)
+    points = _centred(vertices)[0]
+    points = _tilt(points, _rise(camera.elevation, points[0]))
     return _stack(_frame(points, size, camera.distance, margin))
 
 
@@ -216,25 +219,31 @@ def _stack(columns: list[Tensor]) -> Tensor:
     return torch.stack(torch.broadcast_tensors(*columns), -1).transpose(0, 1)
 
 
-def _turn(columns: list[Tensor], yaw: float | Tensor) -> list[Tensor]:
-    """What points to the camera goes to the image right."""
-    x, y, z = columns
-    cos, sin = _cos_sin(yaw, x)
+def _turn(columns: list[Tensor], way: tuple[Tensor, Tensor]) -> list[Tensor]:
+    """What points to the camera goes to the image right. `way`: :func:`_cos_sin` of the yaw."""
+    (x, y, z), (cos, sin) = columns, way
     return [cos * x - sin * z, y, sin * x + cos * z]
 
 
-def _tilt(columns: list[Tensor], elevation: float | Tensor) -> list[Tensor]:
-    """The camera rises and looks down: what is near goes down in the picture."""
-    if isinstance(elevation, (int, float)) and elevation == 0:
+def _tilt(columns: list[Tensor], rise: tuple[Tensor, Tensor] | None) -> list[Tensor]:
+    """The camera rises and looks down: what is near goes down in the picture. `rise`:
+    :func:`_rise` of the elevation."""
+    if rise is None:
         return columns
-    x, y, z = columns
-    cos, sin = _cos_sin(elevation, x)
+    (x, y, z), (cos, sin) = columns, rise
     return [x, cos * y - sin * z, sin * y + cos * z]
+
+
+def _rise(elevation: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor] | None:
+    """:func:`_cos_sin`, None for a level camera."""
+    if isinstance(elevation, (int, float)) and elevation == 0:
+        return None
+    return _cos_sin(elevation, like)
 
 
 def _cos_sin(degrees: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """(B or 1,) each; exact at multiples of 90 degrees."""
-    angle = torch.as_tensor(degrees, dtype=torch.float64, device=like.device)
+    angle = _beside(degrees, like, torch.float64)
     if angle.ndim > 1:
         raise ValueError(f"an angle must be a number or (B,); its shape is {tuple(angle.shape)}.")
     angle = angle.reshape(-1).remainder(360)
@@ -247,6 +256,13 @@ def _cos_sin(degrees: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return cos, sin
 
 
+def _beside(value: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """On the device of `like`, without the host waiting for a GPU."""
+    if isinstance(value, (int, float)):
+        return torch.full((), value, dtype=dtype, device=like.device)
+    return torch.as_tensor(value, dtype=dtype).to(like.device, non_blocking=True)
+
+
 def _frame(
     columns: list[Tensor],
     size: tuple[int, int],
@@ -256,7 +272,7 @@ def _frame(
 ) -> list[Tensor]:
     x, y, z = columns
     if distance is not None:
-        metres = torch.as_tensor(distance, dtype=x.dtype, device=x.device)
+        metres = _beside(distance, x, x.dtype)
         if not bool((z > -0.95 * metres).all()):
             raise ValueError(
                 "the camera stands inside the body or too near to it: distance is metres from the"
@@ -272,7 +288,7 @@ def _frame(
     top, bottom = y.amin(0), y.amax(0)
     tall, column, row = (1 - 2 * margin) * size[0], size[1] / 2, size[0] / 2
     if framing is not None:
-        high, low, centre = framing.detach().to(x).unbind(-1)
+        high, low, centre = _beside(framing.detach(), x, x.dtype).unbind(-1)
         tall, column, row = (low - high) * size[0], centre * size[1], (high + low) * size[0] / 2
     zoom = tall / (bottom - top).clamp(min=1e-6)
     x = zoom * x + (column - zoom * (left + right) / 2)

@@ -107,7 +107,7 @@ def rasterize(pixels: Tensor, faces: Tensor, size: tuple[int, int]) -> Fragments
         pixel,
         seen % len(pixels),
         seen // len(pixels),
-        torch.stack(weights, 1),
+        torch.stack([*weights], 1),
         _interpolate(triangles, depth, which, weights),
         (len(pixels), *size),
     )
@@ -201,29 +201,27 @@ class _Triangles(NamedTuple):
     """Triangles that face the camera and whose box of pixel centres is not empty.
 
     Attributes:
-        vertex: three times (F,), the corners of all triangles.
-        x, y: three times (F, B), their pixels.
+        corner: (3F,) int64 vertices, the first of all triangles first.
+        x, y: (3, F * B), the corners' pixels.
         seen: (T,) int64 index of such a triangle in (F, B), ascending.
         left, top, width, height: (T,) int16, its box, cut at the border of the picture.
         base: (T,) int64 index of the box's first pixel in the (B, H, W) pictures.
-        cut: whether a mesh reaches over the border, so that boxes may have been cut.
     """
 
-    vertex: list[Tensor]
-    x: list[Tensor]
-    y: list[Tensor]
+    corner: Tensor
+    x: Tensor
+    y: Tensor
     seen: Tensor
     left: Tensor
     top: Tensor
     width: Tensor
     height: Tensor
     base: Tensor
-    cut: bool
 
-    def corners(self, column: Tensor) -> list[Tensor]:
-        """(V, B) -> three times (F * B,). Whole rows are copied, which is several times faster than
-        picking numbers."""
-        return [column.index_select(0, index).view(-1) for index in self.vertex]
+    def corners(self, column: Tensor) -> Tensor:
+        """(V, B) -> (3, F * B). Whole rows are copied, which is several times faster than picking
+        numbers."""
+        return column.index_select(0, self.corner).view(3, -1)
 
 
 def _set_up(
@@ -231,13 +229,14 @@ def _set_up(
 ) -> _Triangles:
     b = columns[0].shape[1]
     height, width = size
-    vertex = [faces[:, k].contiguous() for k in range(3)]
+    corner = faces.T.reshape(-1)
+    shape = (3, len(faces), b)
     x, y = ((c * GRID).floor_().add_(0.5).mul_(1 / GRID) for c in columns[:2])
-    xs, ys = ([c.index_select(0, index) for index in vertex] for c in (x, y))
+    xs, ys = (c.index_select(0, corner).view(shape) for c in (x, y))
     area = (xs[1] - xs[0]).mul_(ys[2] - ys[0])
     area -= (xs[2] - xs[0]).mul_(ys[1] - ys[0])
-    left, right = _span([_cell(x, width).index_select(0, index) for index in vertex])
-    top, bottom = _span([_cell(y, height).index_select(0, index) for index in vertex])
+    left, right = _span(_cell(x, width).index_select(0, corner).view(shape))
+    top, bottom = _span(_cell(y, height).index_select(0, corner).view(shape))
     wide, high = right.sub_(left), bottom.sub_(top)
     seen = torch.minimum(wide, high) > 0
     seen &= area != 0
@@ -246,8 +245,7 @@ def _set_up(
     seen = indices_of(seen.view(-1))
     left, top, wide, high = (c.view(-1).index_select(0, seen) for c in (left, top, wide, high))
     base = (seen % b * height + top) * width + left
-    cut = bool((_over_border(x, width) | _over_border(y, height)).any())
-    return _Triangles(vertex, xs, ys, seen, left, top, wide, high, base, cut)
+    return _Triangles(corner, xs.view(3, -1), ys.view(3, -1), seen, left, top, wide, high, base)
 
 
 def _cell(position: Tensor, limit: int) -> Tensor:
@@ -255,122 +253,85 @@ def _cell(position: Tensor, limit: int) -> Tensor:
     return (position + 0.5).floor_().clamp_(0, limit).to(torch.int16)
 
 
-def _span(corners: list[Tensor]) -> tuple[Tensor, Tensor]:
+def _span(corners: Tensor) -> tuple[Tensor, Tensor]:
     a, b, c = corners
     return torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)
 
 
-def _over_border(position: Tensor, limit: int) -> Tensor:
-    return (position < 0) | (position > limit)
-
-
 def _covered(
     triangles: _Triangles, size: tuple[int, int]
-) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
-    """Yield (which of the seen triangles, pixel, weights of the three corners) of covered pixels.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield (which of the seen triangles, pixel, weights (3, P) of the corners) of covered pixels.
 
-    Triangles go by the size of their boxes, so that every group is one dense calculation: most
-    triangles of a body have a single candidate pixel.
+    Candidates are the pixels of all boxes, one after another, row by row. Boxes up to EXACT pixels
+    are done in float32, then larger ones in float64; those of the other kind count 0 candidates,
+    so that the host asks the GPU for two numbers, not for lists.
     """
-    width, height = triangles.width, triangles.height
-    extent = torch.maximum(width, height)
-    largest = int(extent.max()) if len(extent) else 0
-    low, side = 0, 1
-    while low < largest:
-        group = indices_of((extent > low) & (extent <= side))
-        if side <= 4:
-            boxes = [(group, side, side)]
-        else:  # of the long ones only half the square is tried
-            narrow, flat = (c.index_select(0, group) <= side // 2 for c in (width, height))
-            boxes = [
-                (group[indices_of(narrow)], side, side // 2),
-                (group[indices_of(flat)], side // 2, side),
-                (group[indices_of(~(narrow | flat))], side, side),
-            ]
-        for part, rows, columns in boxes:
-            for block in part.split(max(1, BLOCK // (rows * columns))):
-                if len(block):
-                    yield _cover(triangles, block, rows, columns, size[1])
-        # 1, 2, 3, 4, 6, 8, 12, 16, ...: the square that is tried is little larger than the box
-        low, side = side, max(side + 1, side * 3 // 2 if side & (side - 1) == 0 else side * 4 // 3)
+    small = torch.maximum(triangles.width, triangles.height) <= EXACT
+    area = triangles.width.int() * triangles.height
+    count = torch.stack((area * small, area * ~small))
+    ends = count.cumsum(1)
+    begins = ends - count
+    totals = count.sum(1).tolist()
+    for end, begin, total, exact in zip(
+        ends, begins, totals, (torch.float32, torch.float64), strict=True
+    ):
+        if not total:
+            continue
+        edges = _edges(triangles, exact)
+        for first in range(0, total, BLOCK):
+            number = torch.arange(first, min(first + BLOCK, total), device=end.device)
+            which = torch.searchsorted(end, number, right=True)
+            offset = number.sub_(begin.index_select(0, which)).int()
+            width = triangles.width.index_select(0, which)
+            row = offset // width
+            column = offset.sub_(row * width)
+            value = _values(edges, which, row, column)
+            inside = indices_of(torch.minimum(torch.minimum(value[0], value[1]), value[2]) >= 0)
+            which, row, column = (c.index_select(0, inside) for c in (which, row, column))
+            pixel = triangles.base.index_select(0, which) + row * size[1] + column
+            yield which, pixel, _normalised(value.index_select(1, inside))
 
 
-def _cover(
-    triangles: _Triangles, part: Tensor, rows: int, columns: int, stride: int
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The same for triangles `part` whose boxes fit `rows` x `columns` pixels."""
-    exact = torch.float32 if max(rows, columns) <= EXACT else torch.float64
-    start, right, down = _edges(triangles, part, exact)
-    if rows * columns == 1:
-        value = start
-    else:  # (row, column, triangle): the long axis last, so that a sum is one pass over memory
-        y, x = (torch.arange(n, device=part.device, dtype=exact)[:, None] for n in (rows, columns))
-        value = [
-            ((w + y * v)[:, None] + (x * u)[None]).view(-1)
-            for w, u, v in zip(start, right, down, strict=True)
-        ]
-    inside = torch.minimum(torch.minimum(value[0], value[1]), value[2]) >= 0
-    if triangles.cut and rows * columns > 1:  # boxes end at the border, what is tried does not
-        inside = inside.view(rows, columns, -1)
-        inside &= (y < triangles.height[part])[:, None]
-        inside &= (x < triangles.width[part])[None]
-        inside = inside.view(-1)
-    inside = indices_of(inside)
-    number = inside // len(part)
-    which = part.index_select(0, inside - number * len(part))
-    pixel = triangles.base.index_select(0, which) + number + number // columns * (stride - columns)
-    return which, pixel, _normalised([w.index_select(0, inside) for w in value])
-
-
-def _edges(
-    triangles: _Triangles, part: Tensor, exact: torch.dtype
-) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Edge functions, three times (T,): at the first pixel, and their growth per column and row.
+def _edges(triangles: _Triangles, exact: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Edge functions, (3, T): at the box's first pixel, and their growth per column and row.
 
     W_a(p) = (b - p) x (c - p) is twice the area of (p, b, c): not negative inside, and the weight
     of corner a when it is divided by the sum of all three.
     """
-    seen = triangles.seen.index_select(0, part)
-    corner = []
-    for columns, origin in ((triangles.x, triangles.left), (triangles.y, triangles.top)):
-        origin = origin.index_select(0, part) + 0.5
-        corner.append([c.view(-1).index_select(0, seen).sub_(origin).to(exact) for c in columns])
-    x, y = corner
-    start, right, down = [], [], []
-    for i, j in ((1, 2), (2, 0), (0, 1)):
-        start.append(x[i] * y[j] - x[j] * y[i])
-        right.append(y[i] - y[j])
-        down.append(x[j] - x[i])
+    x, y = (
+        corners.index_select(1, triangles.seen).sub_(origin + 0.5).to(exact)
+        for corners, origin in ((triangles.x, triangles.left), (triangles.y, triangles.top))
+    )
+    (xb, yb), (xc, yc) = ((x.roll(by, 0), y.roll(by, 0)) for by in (-1, 1))
+    start, right, down = xb * yc - xc * yb, yb - yc, xc - xb
     sign = (start[0] + start[1] + start[2]).sign_()
-    for values in (start, right, down):
-        for value in values:
-            value *= sign
-    return start, right, down
+    return start.mul_(sign), right.mul_(sign), down.mul_(sign)
 
 
-def _weights(
-    triangles: _Triangles, which: Tensor, pixel: Tensor, size: tuple[int, int]
-) -> list[Tensor]:
-    """Weights of the corners of seen triangles at the pixels (P,), as `_covered` has them."""
-    start, right, down = _edges(triangles, which, torch.float64)
+def _values(
+    edges: tuple[Tensor, Tensor, Tensor], which: Tensor, row: Tensor, column: Tensor
+) -> Tensor:
+    """(3, P) edge functions of triangles (P,) at a row and column of their boxes. Kernels of their
+    own for products and sums: one that joins them rounds otherwise."""
+    start, right, down = (part.index_select(1, which) for part in edges)
+    return start.add_(down.mul_(row)).add_(right.mul_(column))
+
+
+def _weights(triangles: _Triangles, which: Tensor, pixel: Tensor, size: tuple[int, int]) -> Tensor:
+    """(3, P) weights of the corners of seen triangles at the pixels (P,), in float64."""
     column = pixel % size[1] - triangles.left[which]
     row = pixel // size[1] % size[0] - triangles.top[which]
-    rows = zip(start, right, down, strict=True)
-    return _normalised([w + column * u + row * v for w, u, v in rows])
+    return _normalised(_values(_edges(triangles, torch.float64), which, row, column))
 
 
-def _normalised(value: list[Tensor]) -> list[Tensor]:
-    area = value[0] + value[1] + value[2]
-    return [(w / area).float() for w in value]
+def _normalised(value: Tensor) -> Tensor:
+    return (value / (value[0] + value[1] + value[2])).float()
 
 
-def _interpolate(
-    triangles: _Triangles, corners: list[Tensor], which: Tensor, weights: list[Tensor]
-) -> Tensor:
+def _interpolate(triangles: _Triangles, corners: Tensor, which: Tensor, weights: Tensor) -> Tensor:
     seen = triangles.seen.index_select(0, which)
-    a, b, c = (
-        corner.index_select(0, seen).mul_(w) for corner, w in zip(corners, weights, strict=True)
-    )
+    a, b, c = corners.index_select(1, seen).mul_(weights)
     return a.add_(b).add_(c)
 
 
