@@ -137,25 +137,13 @@ def test_float16_is_refused(tiny_cfg, monkeypatch):
 
 
 # ---------------------------------------------------------------------- on a GPU
-def train(model, phase, cfg, graphed: bool, steps: int = 10) -> list[dict[str, float]]:
-    model.set_phase("contrast")
-    optimizer = PhaseOptimizer(cfg, model, phase)
-    model.set_phase(phase)
-    step, said = GraphedStep(model, nullcontext()), []
-    for seed in range(steps):
-        batch = make_batch(seed)
-        batch["indices"] = torch.tensor([seed % 4, 4, 5, 6])
-        if graphed:
-            losses = step(batch)
-        else:
-            losses = model({k: v.cuda() if torch.is_tensor(v) else v for k, v in batch.items()})
-            optimizer.zero_grad()
-            sum(losses.values()).backward()
-        optimizer.step()
-        model.update_memory()
-        said.append({name: loss.item() for name, loss in losses.items()})
-    assert not graphed or step._recorded
-    return said
+def state(model) -> list[torch.Tensor]:
+    """Weights, running statistics and the bank."""
+    return [*model.parameters(), *model.buffers()]
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.gpu
@@ -165,20 +153,43 @@ def train(model, phase, cfg, graphed: bool, steps: int = 10) -> list[dict[str, f
     [("contrast", ()), ("generator", R1), ("joint", R1), ("joint", (*ATTENTION, *STAYS))],
 )
 def test_ten_steps_are_those_without_graphs(tiny_cfg, phase, pairs):
-    """To within what sums in another order do: kernels that add by atomics have none."""
+    """To within what sums in another order do: kernels that add by atomics have none. Each step is
+    taken from the same weights: of ten in a row, noise of 1e-6 in the gradients (a sum of almost
+    nothing changes its sign before a ReLU) makes losses that are 4 % apart."""
     cfg = tiny_cfg("MODEL.DEVICE", "cuda", "GCL.CAMERA_NORM", True, *pairs)
-    models = [make_model(cfg, phase) for _ in range(2)]
-    plain, graphed = (train(m, phase, cfg, g) for m, g in zip(models, (False, True), strict=True))
-    for one, other in zip(plain, graphed, strict=True):
-        assert one.keys() == other.keys()
-        for name, value in one.items():
-            assert other[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
-    torch.testing.assert_close(models[0].bank.features, models[1].bank.features, rtol=0, atol=1e-3)
-    for (name, one), other in zip(
-        models[0].state_dict().items(), models[1].state_dict().values(), strict=True
-    ):
-        # Adam's steps have the size of the rate however small a gradient is: 10 of 3.5e-4 at most
-        torch.testing.assert_close(other, one, rtol=1e-2, atol=2e-3, msg=lambda m, n=name: n + m)
+    plain, graphed = (make_model(cfg, phase) for _ in range(2))
+    optimizers = []
+    for model in (plain, graphed):
+        model.set_phase("contrast")  # with all of E_id trainable, as when a run begins
+        optimizers.append(PhaseOptimizer(cfg, model, phase))
+        model.set_phase(phase)
+    step = GraphedStep(graphed, nullcontext())
+    for seed in range(10):
+        batch = make_batch(seed)
+        batch["indices"] = torch.tensor([seed % 4, 4, 5, 6])
+        with torch.no_grad():
+            for one, other in zip(state(plain), state(graphed), strict=True):
+                other.copy_(one)
+        before = [parameter.clone() for parameter in graphed.parameters()]
+        wanted = plain({k: v.cuda() if torch.is_tensor(v) else v for k, v in batch.items()})
+        optimizers[0].zero_grad()
+        sum(wanted.values()).backward()
+        losses = step(batch)
+        assert losses.keys() == wanted.keys()
+        for name, loss in wanted.items():
+            assert losses[name].item() == pytest.approx(loss.item(), rel=1e-3, abs=1e-4), name
+        slopes, ours = gradients(plain), gradients(graphed)
+        assert ours.keys() == slopes.keys()
+        whole = torch.cat([slope.flatten() for slope in slopes.values()])
+        apart = whole - torch.cat([ours[name].flatten() for name in slopes])
+        assert apart.norm() < 0.1 * whole.norm()
+        for model, optimizer in zip((plain, graphed), optimizers, strict=True):
+            optimizer.step()
+            model.update_memory()
+        assert not all(map(torch.equal, before, graphed.parameters()))
+        for one, other in zip(plain.buffers(), graphed.buffers(), strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-3)
+    assert step._recorded
 
 
 @pytest.mark.gpu
