@@ -181,7 +181,7 @@ class EncoderTrainer(StepTrainer):
         steps = range(self.start_epoch * self.period, self.max_iter)
         people = cfg.SOLVER.IMS_PER_BATCH // shots
         on_gpu = self.device.type == "cuda"
-        # a GPU waits half of its time for fifteen workers that film: there they only collect pictures
+        # a GPU waits half of its time for fifteen workers that film: there they collect pictures
         batches = PeopleBatches(
             self.files, people, shots, self.size, cfg.SEED, steps, cut=not on_gpu
         )
