@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gcl.config import ConfigError
 from gcl.pretraining.step_trainer import StepTrainer
 
-STEPS, PERIOD, LR = 6, 3, 0.1  # the toolbox can not print an epoch of fewer (it divides by zero)
+STEPS, PERIOD, LR = 6, 3, 0.1
 
 
 class Fit(StepTrainer):
@@ -63,6 +63,22 @@ def test_it_leaves_curves_and_a_checkpoint(straight):
     assert {"loss_a", "loss_b"} <= {k for line in runs.metrics(folder) for k in line}
     kept = runs.load(folder / "last.pth")["model"]
     runs.assert_same(dict(kept), dict(done.model.state_dict()))
+
+
+@pytest.mark.parametrize(("steps", "period"), [(1, 1), (2, 1), (2, 2), (3, 1), (4, 2)])
+def test_trials_of_a_few_steps_end_too(tmp_path, steps, period):
+    """Whole, and from the checkpoint before the last, which the toolbox's printer could not."""
+    Fit(tmp_path, steps=steps, period=period).train()
+    assert runs.metrics(tmp_path)[-1]["iteration"] == steps - 1
+    if steps > period:
+        (tmp_path / "killed").mkdir()
+        killed = Fit(tmp_path / "killed", steps=steps, period=period)
+        runs.train_until(killed, steps - 1)
+        again = Fit(tmp_path / "killed", steps=steps, period=period)
+        again.resume()
+        assert again.start_epoch == steps // period - 1
+        again.train()
+        assert runs.metrics(tmp_path / "killed")[-1]["iteration"] == steps - 1
 
 
 def test_a_step_is_the_optimizers_on_the_sum_of_the_losses(straight, tmp_path):

@@ -49,7 +49,7 @@ def get_encoder_cfg() -> CN:
     cfg.PRETRAIN = CN()
     # Where the drawn people are kept; a folder can serve several trainings.
     cfg.PRETRAIN.DATA = "logs/encoder/people"
-    # How many, each in 20 pictures of 4 cameras. About 20 pictures a second and core.
+    # How many, each in 20 pictures of 4 cameras: 20 (half a core) to 95 pictures a second and core.
     cfg.PRETRAIN.PEOPLE = 2400
     # Processes that draw them; 0: one a core.
     cfg.PRETRAIN.WORKERS = 0
@@ -181,7 +181,7 @@ class EncoderTrainer(StepTrainer):
         steps = range(self.start_epoch * self.period, self.max_iter)
         people = cfg.SOLVER.IMS_PER_BATCH // shots
         on_gpu = self.device.type == "cuda"
-        # filming takes all of some ten cores to keep up with a GPU, and a few ms of the GPU itself
+        # a GPU waits half of its time for fifteen workers that film: there they collect pictures
         batches = PeopleBatches(
             self.files, people, shots, self.size, cfg.SEED, steps, cut=not on_gpu
         )

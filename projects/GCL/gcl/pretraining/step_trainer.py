@@ -59,8 +59,11 @@ class StepTrainer(TrainerBase):
             JSONWriter(os.path.join(folder, "metrics.json")),
             TensorboardXWriter(folder),
         ]
-        # writes at the end of every epoch by itself
-        self.register_hooks([hooks.IterationTimer(), hooks.PeriodicWriter(writers, steps)])
+        # Without a time the printer divides by the steps since its last line, at the end by none:
+        # even an epoch of one step must have one. The writer writes at the end of an epoch by
+        # itself.
+        timer = hooks.IterationTimer(min(3, period))
+        self.register_hooks([timer, hooks.PeriodicWriter(writers, steps)])
 
     @abstractmethod
     def losses(self) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ def get_estimator_cfg() -> CN:
     cfg = CN()
     # Where the examples are drawn, once; a folder can serve several trainings.
     cfg.DATA = "logs/estimator/examples"
-    # How many; every one is another person before another camera. About 20 a second and core.
+    # How many; every one is another person before another camera. About 60 a second and core.
     cfg.EXAMPLES = 20000
     # Processes that draw them; 0: one a core.
     cfg.WORKERS = 0

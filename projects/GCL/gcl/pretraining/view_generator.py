@@ -55,7 +55,7 @@ def get_pretraining_cfg() -> CN:
     cfg.PRETRAIN = CN()
     # Where the drawn people are kept; a folder can serve several trainings.
     cfg.PRETRAIN.DATA = "logs/generator/turns"
-    # How many, each before a camera of their own, in 4 views. About 25 pictures a second and core.
+    # How many, each before a camera of their own, in 4 views. About 170 pictures a second and core.
     cfg.PRETRAIN.PEOPLE = 4000
     # Processes that draw them; 0: one a core.
     cfg.PRETRAIN.WORKERS = 0
