@@ -170,7 +170,8 @@ def test_ten_steps_are_those_without_graphs(tiny_cfg, phase, pairs):
         with torch.no_grad():
             for one, other in zip(state(plain), state(graphed), strict=True):
                 other.copy_(one)
-        before = [parameter.clone() for parameter in graphed.parameters()]
+        # detached: a graph that they keep alive would tie gradients to another stream
+        before = [parameter.detach().clone() for parameter in graphed.parameters()]
         wanted = plain({k: v.cuda() if torch.is_tensor(v) else v for k, v in batch.items()})
         optimizers[0].zero_grad()
         sum(wanted.values()).backward()
