@@ -32,6 +32,19 @@ def test_the_configurations_that_were_measured_have_these_values(name, numbers):
         assert chosen == value(cfg, key), key
 
 
+@pytest.mark.parametrize(("name", "numbers"), [("pku", (640, 2)), ("cuhk03", (4821, 6))])
+def test_contrast_alone_has_as_many_steps_and_falls_when_the_joint_phase_does(name, numbers):
+    """Those of ablations/..._contrast.yml, which was measured beside it."""
+    path = runs.REPOSITORY / f"projects/GCL/configs/ablations/{name}_contrast.yml"
+    alone, found = read_config(str(path), []), data_defaults(*numbers, joint=False)
+    for key, chosen in found.items():
+        assert chosen == value(alone, key), key
+    whole = data_defaults(*numbers)
+    assert found["GCL.CONTRAST.EPOCHS"] == 2 + whole["GCL.JOINT.EPOCHS"]
+    assert found["GCL.CONTRAST.STEPS"] == [2 + step for step in whole["SOLVER.STEPS"]]
+    assert {key for key in whole if "JOINT" in key or "GENERATOR" in key}.isdisjoint(found)
+
+
 @pytest.mark.parametrize("tracks", [0, 30, 3000])
 def test_nothing_falls_when_there_are_more_crops(tracks):
     rows = [data_defaults(n, 2, tracks) for n in SIZES]

@@ -310,6 +310,15 @@ def test_folder_yml_is_pku_s_recipe_at_pku_s_size(tmp_path):
     assert cfg == pku
 
 
+def test_contrast_alone_is_one_key(tmp_path):
+    pairs = ["GCL.PHASES", "('contrast',)", "GCL.DATA.FOLDER", str(tmp_path)]
+    cfg = read_config(str(FOLDER), pairs)
+    follow_folder(cfg, own_keys(str(FOLDER), pairs), Numbers(640, 2, 80))
+    alone = read_config(str(FOLDER.parent / "ablations" / "pku_contrast.yml"), [])
+    assert cfg.GCL.CONTRAST == alone.GCL.CONTRAST and cfg.GCL.PHASES == alone.GCL.PHASES
+    assert cfg.GCL.CONTRAST.EPOCHS == 16  # folder.yml's own are the two before views teach
+
+
 def test_an_own_labelled_part_is_tested_beside_other_sets(tmp_path):
     cfg = read_config(
         str(FOLDER),

@@ -15,6 +15,8 @@ LEAST = 64
 """Images: at fewer the smallest neighbourhood, 12, is a large part of all of them."""
 PASSES = 16
 """Epochs with contrast: each makes its pseudo labels anew."""
+FALLS = 10
+"""Of these epochs, after which the rate falls."""
 A_TRACK = 16
 """Images of a track that count as different: its other frames show the same again."""
 CAMERAS = 64
@@ -23,14 +25,17 @@ OF_A_CAMERA = 32
 """Images, from which on its own statistics weigh as much as those of all cameras."""
 
 
-def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, object]:
+def data_defaults(
+    images: int, cameras: int, tracks: int = 0, *, joint: bool = True
+) -> dict[str, object]:
     """Key -> value for a training set without labels.
 
     With N images, and d = min(N, 16 tracks) of them different (d = N without tracks):
 
     - GCL.ITERS_PER_EPOCH: max(min(d / 16, 40), d / 80) steps, so that the 16 epochs with contrast
       draw every image 32 times where there are few, 640 steps where there are up to 3,200, and
-      every image 6.4 times where there are more. Epochs stay 2 + 1 + 14.
+      every image 6.4 times where there are more. Epochs stay 2 + 1 + 14; without a joint phase they
+      are 16 of contrast, whose rate falls when that of the joint phase does.
     - GCL.LABELS.K1: 12 + 2.75 log2(d / 640), in 12 ... 30: how many crops a person has, and so how
       far a neighbourhood should reach, does not follow from N where that is small, and where tracks
       are known it matters little. K2 and MIN_SAMPLES: a fifth of it (rounded up; rounded down, at
@@ -45,6 +50,7 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
         images: N.
         cameras: 1 where nobody knows any.
         tracks: 0 where nobody knows any; else an image without one counts as one.
+        joint: whether GCL.PHASES has a joint phase.
 
     Raises:
         ConfigError: there are fewer images than anything can be learnt from.
@@ -58,11 +64,13 @@ def data_defaults(images: int, cameras: int, tracks: int = 0) -> dict[str, objec
     octaves = max(math.log2(different / 640), 0)
     k1 = min(round(12 + 2.75 * octaves), 30)
     batch = 32 if images >= 128 else 16
+    epochs = {"GCL.CONTRAST.EPOCHS": PASSES, "GCL.CONTRAST.STEPS": [FALLS]}
+    if joint:
+        epochs = {"GCL.CONTRAST.EPOCHS": 2, "GCL.GENERATOR.EPOCHS": 1}
+        epochs |= {"GCL.JOINT.EPOCHS": PASSES - 2, "SOLVER.STEPS": [FALLS - 2]}
     return {
         "GCL.ITERS_PER_EPOCH": max(math.ceil(max(min(different / 16, 40), different / 80)), 4),
-        "GCL.CONTRAST.EPOCHS": 2,
-        "GCL.GENERATOR.EPOCHS": 1,
-        "GCL.JOINT.EPOCHS": PASSES - 2,
+        **epochs,
         "GCL.CONTRAST.IMS_PER_BATCH": batch,
         "SOLVER.IMS_PER_BATCH": batch,
         "GCL.LABELS.K1": k1,

@@ -74,7 +74,7 @@ def follow_folder(cfg, given: set[str], numbers: Numbers | None = None) -> dict[
     output = cfg.OUTPUT_DIR
     if numbers is None:
         numbers = read_list(cfg.GCL.DATA.FOLDER, output).numbers
-    defaults = data_defaults(*numbers)
+    defaults = _defaults(cfg, numbers)
     for key, value in defaults.items():
         if key not in given:
             cfg.merge_from_list([key, value])
@@ -274,10 +274,14 @@ def without_unreadable(crops: CropList, size: Sequence[int]) -> CropList:
     return CropList(crops.folder, tuple(good), skipped, crops.notes)
 
 
+def _defaults(cfg, numbers: Numbers) -> dict[str, object]:
+    return data_defaults(*numbers, joint="joint" in cfg.GCL.PHASES)
+
+
 def chosen(cfg, given: set[str], numbers: Numbers) -> str:
     """What follows from the data, in lines; and which of it the user has given."""
     lines = ["follows from these numbers (KEY VALUE pairs go before it):"]
-    for key in data_defaults(*numbers):
+    for key in _defaults(cfg, numbers):
         node = cfg
         for part in key.split("."):
             node = node[part]
