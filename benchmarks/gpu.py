@@ -49,7 +49,8 @@ from gcl.structure.estimate import StructureEstimator
 from gcl.structure.estimate.network import StructureNet, both_ways
 from gcl.structure.poses import sample_pose
 from gcl.structure.render import render_structure
-from gcl.structure.store import FOLDERS, open_store
+from gcl.structure.render_files import FOLDERS, RENDERS, write_renders
+from gcl.structure.store import open_store
 
 # isort: split
 from fastreid.config import get_cfg
@@ -358,12 +359,11 @@ def loading(clock: Clock) -> None:
     count = 512 if GPU else 16
     with tempfile.TemporaryDirectory() as root:
         crops = {os.path.join(root, f"{i}.jpg"): f"noise/{i}.jpg" for i in range(count)}
+        os.makedirs(os.path.join(root, "train", RENDERS, "noise"))
         for path, key in crops.items():
             Image.fromarray(rng.integers(0, 256, (128, 64, 3), np.uint8)).save(path)
-            for folder in FOLDERS:
-                target = os.path.join(root, "train", folder, key)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                Image.fromarray(rng.integers(0, 256, (256, 128), np.uint8)).save(target)
+            views = rng.integers(0, 256, (len(FOLDERS), 256, 128), np.uint8)
+            write_renders(os.path.join(root, "train"), key, [*map(Image.fromarray, views)])
         store = open_store(root, "train", "renders", crops, 256)
         dataset = ViewDataset([(c, 0) for c in crops], (256, 128), structures=store)
         for workers in sorted({0, 4, min(usable_cores(), 16)} if GPU else {0, 1}):
