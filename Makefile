@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DEMO := logs/demo
 CONFIG := projects/GCL/configs/demo.yml
 TRAIN = FASTREID_DATASETS=$(DEMO) $(BIN)/python tools/train_net.py --config-file $(CONFIG)
+RANKS = FASTREID_DATASETS=$(DEMO) $(BIN)/python tools/rank_lists.py --config-file $(CONFIG) --queries 6 --depth 8
 MESHES := GCL.STRUCTURE.DIR $(DEMO)/synthetic-pedestrians/meshes
 
 .PHONY: env test lint demo clean
@@ -45,6 +46,8 @@ $(DEMO)/gcl/model_final.pth: $(DEMO)/drawn $(CONFIG)
 $(DEMO)/compared: $(DEMO)/imagenet/evaluation.json $(DEMO)/contrast/model_final.pth $(DEMO)/gcl/model_final.pth
 	$(BIN)/python tools/compare.py "ImageNet features=$(DEMO)/imagenet" "contrast only=$(DEMO)/contrast" \
 		"GCL=$(DEMO)/gcl" --out demo
+	$(RANKS) --out demo/ranks_imagenet.jpg GCL.CAMERA_NORM False
+	$(RANKS) --out demo/ranks.jpg MODEL.WEIGHTS $(DEMO)/gcl/model_final.pth
 	touch $@
 
 clean:
