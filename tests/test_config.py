@@ -104,6 +104,10 @@ CONTRAST_ALONE = ("GCL.PHASES", ("contrast",))
             ["GCL.JOINT.LEARNS", "GCL.PHASES", "GCL.GENERATOR.WEIGHTS"],
         ),
         *(((key, 0), [key, "0", "at least 1"]) for key in ONES),
+        *(
+            (("MODEL.LOSSES.VIEW.MIN_CONFIDENCE", v), ["VIEW.MIN_CONFIDENCE is", "[0, 1)"])
+            for v in (-0.1, 1.0)
+        ),
         (("GCL.LABELS.K1", 5, "GCL.LABELS.K2", 6), ["GCL.LABELS.K2 is 6", "GCL.LABELS.K1, 5"]),
         (
             ("DATALOADER.NUM_INSTANCE", 5),
