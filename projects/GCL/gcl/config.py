@@ -244,7 +244,7 @@ def add_gcl_config(cfg: CN) -> None:
     # are often the same person, whom the labels have not joined
     losses.VIEW.NEGATIVE_CAMERAS = "all"
     # a view teaches only where E_id gives the row that it is pulled to more than this probability;
-    # 0: every view. For an E_id that knows people: to another one most views are strangers
+    # 0: every view. For an E_id that knows people; with another one it was not tried
     losses.VIEW.MIN_CONFIDENCE = 0.0
     # of original views against their classes in other cameras; of one camera it is 0
     losses.INTER = CN({"SCALE": 0.5, "TEMPERATURE": 0.07, "NUM_NEGATIVES": 50})
