@@ -64,10 +64,15 @@ def data_defaults(
     octaves = max(math.log2(different / 640), 0)
     k1 = min(round(12 + 2.75 * octaves), 30)
     batch = 32 if images >= 128 else 16
-    epochs = {"GCL.CONTRAST.EPOCHS": PASSES, "GCL.CONTRAST.STEPS": [FALLS]}
     if joint:
-        epochs = {"GCL.CONTRAST.EPOCHS": 2, "GCL.GENERATOR.EPOCHS": 1}
-        epochs |= {"GCL.JOINT.EPOCHS": PASSES - 2, "SOLVER.STEPS": [FALLS - 2]}
+        epochs = {
+            "GCL.CONTRAST.EPOCHS": 2,
+            "GCL.GENERATOR.EPOCHS": 1,
+            "GCL.JOINT.EPOCHS": PASSES - 2,
+            "SOLVER.STEPS": [FALLS - 2],
+        }
+    else:
+        epochs = {"GCL.CONTRAST.EPOCHS": PASSES, "GCL.CONTRAST.STEPS": [FALLS]}
     return {
         "GCL.ITERS_PER_EPOCH": max(math.ceil(max(min(different / 16, 40), different / 80)), 4),
         **epochs,
