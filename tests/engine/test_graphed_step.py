@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from engine import runs
-from modeling.test_meta_arch import ATTENTION, STAYS, make_batch, make_model
+from modeling.test_meta_arch import ATTENTION, INTER, STAYS, make_batch, make_model, with_proxies
 from modeling.test_source_term import SOURCE, source_batch, with_people
 
 from gcl import ConfigError
@@ -122,6 +122,20 @@ def test_other_sizes_and_other_phases_are_recorded_anew(tiny_cfg):
     assert len(Graph.made) == 3
 
 
+@pytest.mark.usefixtures("no_gpu")
+def test_proxies_of_new_labels_are_recorded_anew(tiny_cfg):
+    model = with_proxies(make_model(tiny_cfg(*INTER), "contrast"))
+    step = GraphedStep(model, nullcontext())
+    for _ in range(WARM_UP + 2):
+        step(make_batch())
+        model.update_memory()  # moves them, and they stay the same tensor
+    assert [graph.replays for graph in Graph.made] == [2]
+    model.proxies.build(model.bank)
+    for _ in range(WARM_UP + 1):
+        step(make_batch())
+    assert [graph.replays for graph in Graph.made] == [2, 1]
+
+
 def test_processes_that_share_gradients_are_refused(tiny_cfg, monkeypatch):
     monkeypatch.setattr(trainer.comm, "get_world_size", lambda: 2)
     with pytest.raises(ConfigError, match="GCL.CUDA_GRAPHS is on in one of 2 processes"):
@@ -150,7 +164,13 @@ def gradients(model) -> dict[str, torch.Tensor]:
 @pytest.mark.usefixtures("exact_gpu")
 @pytest.mark.parametrize(
     ("phase", "pairs"),
-    [("contrast", ()), ("generator", R1), ("joint", R1), ("joint", (*ATTENTION, *STAYS))],
+    [
+        ("contrast", ()),
+        ("contrast", INTER),
+        ("generator", R1),
+        ("joint", R1),
+        ("joint", (*ATTENTION, *STAYS)),
+    ],
 )
 def test_ten_steps_are_those_without_graphs(tiny_cfg, phase, pairs):
     """To within what sums in another order do: kernels that add by atomics have none. Each step is
@@ -158,6 +178,11 @@ def test_ten_steps_are_those_without_graphs(tiny_cfg, phase, pairs):
     nothing changes its sign before a ReLU) makes losses that are 4 % apart."""
     cfg = tiny_cfg("MODEL.DEVICE", "cuda", "GCL.CAMERA_NORM", True, *pairs)
     plain, graphed = (make_model(cfg, phase) for _ in range(2))
+    for model in (plain, graphed) if plain.proxies is not None else ():
+        with_proxies(model)
+        images = torch.arange(len(model.bank.labels), device=model.device)
+        model.bank.labels.copy_(images)  # nothing is drawn,
+        model.proxies.classes = images ^ 1  # and each has a proxy in the other camera
     optimizers = []
     for model in (plain, graphed):
         model.set_phase("contrast")  # with all of E_id trainable, as when a run begins

@@ -234,14 +234,20 @@ def test_targets_of_the_batch_are_overwritten_by_pseudo_labels_and_never_used(ti
 INTER = ("MODEL.LOSSES.NAME", ("ViewInvariantLoss", "InterCameraLoss", "ReconstructionLoss"))
 
 
-@pytest.mark.parametrize("phase", ["contrast", "joint"])
-def test_the_inter_camera_loss_teaches_the_encoder_by_classes_that_two_cameras_saw(tiny_cfg, phase):
-    model, batch = make_model(tiny_cfg(*INTER), phase), make_batch()
+def with_proxies(model: GCL) -> GCL:
+    """Two cameras, each of which has seen a row of each class."""
+    features, device = model.bank.features.clone(), model.device
     cameras = [0, 1] * (NUM_IMAGES // 2)  # rows 0, 2, 5, 6 of the batch: cameras 0, 0, 1, 0
     model.bank.allocate(NUM_IMAGES, cameras)
-    model.bank.fill(torch.randn(NUM_IMAGES, model.heads.embedding_dim))
-    model.bank.labels.copy_(torch.arange(NUM_IMAGES) // 2)  # of a row in each camera
+    model.bank.fill(features)
+    model.bank.labels.copy_(torch.arange(NUM_IMAGES, device=device) // 2)
     model.proxies.build(model.bank)
+    return model
+
+
+@pytest.mark.parametrize("phase", ["contrast", "joint"])
+def test_the_inter_camera_loss_teaches_the_encoder_by_classes_that_two_cameras_saw(tiny_cfg, phase):
+    model, batch = with_proxies(make_model(tiny_cfg(*INTER), phase)), make_batch()
     batch["camids"] = model.bank.cameras[batch["indices"]]
     losses = model(batch)
     assert reached(model, losses["loss_inter_camera"]) == {E, H}

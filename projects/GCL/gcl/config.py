@@ -291,11 +291,6 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         f"GCL.CUDA_GRAPHS is on, but MODEL.DEVICE is {cfg.MODEL.DEVICE}: set it to False.",
     )
     _require(
-        not (gcl.CUDA_GRAPHS and "InterCameraLoss" in losses.NAME),
-        "GCL.CUDA_GRAPHS is on, but MODEL.LOSSES.NAME has InterCameraLoss, whose memory is of"
-        " another size in every epoch: set GCL.CUDA_GRAPHS to False.",
-    )
-    _require(
         0 <= gcl.START_SHARE < 1,
         f"GCL.START_SHARE is {gcl.START_SHARE}: a share of the weights must be in [0, 1).",
     )

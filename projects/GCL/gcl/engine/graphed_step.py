@@ -29,7 +29,7 @@ class GraphedStep:
 
     The same kernels as without it run in the same order: results are the same. It works because
     nothing in an iteration depends on what a tensor holds. An iteration is recorded again where
-    another phase, R1 in it or not, or other sizes make it another one.
+    another phase, R1 in it or not, other sizes, or the proxies of new labels make it another one.
 
     Args:
         model: on a GPU, in no distributed wrapper.
@@ -41,7 +41,7 @@ class GraphedStep:
         self._parameters = list(model.parameters())
         self._stream = torch.cuda.Stream(model.device)
         self._pool = torch.cuda.graph_pool_handle()
-        self._phase = model.phase
+        self._phase, self._proxies = model.phase, _proxies(model)
         self._seen: dict[tuple, int] = {}
         self._recorded: dict[tuple, _Recorded] = {}
 
@@ -49,10 +49,10 @@ class GraphedStep:
         """Losses of a batch, constants; the model's bank can be updated after the optimizer's
         step."""
         model = self.model
-        if model.phase != self._phase:  # recordings hold memory
-            self._phase = model.phase
+        if model.phase != self._phase or _proxies(model) is not self._proxies:
+            self._phase, self._proxies = model.phase, _proxies(model)
             self._seen.clear()
-            self._recorded.clear()
+            self._recorded.clear()  # which hold memory
         tensors = {k: model.here(v) for k, v in batch.items() if torch.is_tensor(v)}
         sizes = tuple((k, v.shape, v.dtype) for k, v in sorted(tensors.items()))
         kind = (model.r1_is_due, sizes)
@@ -97,3 +97,8 @@ class GraphedStep:
         gradients = [(p, p.grad) for p in self._parameters]
         counted = self.model.r1_steps - steps
         return _Recorded(graph, read, losses, gradients, self.model.pending, counted)
+
+
+def _proxies(model: GCL) -> Tensor | None:
+    """What a step reads of InterCameraLoss; each epoch's labels make another tensor."""
+    return None if model.proxies is None else model.proxies.features
