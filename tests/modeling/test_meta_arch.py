@@ -296,16 +296,6 @@ def test_losses_are_chosen_by_name(tiny_cfg, chosen, names):
     assert set(model(make_batch())) == names
 
 
-def test_views_of_which_the_encoder_is_not_sure_teach_nothing(tiny_cfg):
-    sure, never = (
-        make_model(tiny_cfg("MODEL.LOSSES.VIEW.MIN_CONFIDENCE", least))(make_batch())
-        for least in (0.0, 1 - 1e-12)
-    )
-    assert sure["loss_view_own"] > 0 and sure["loss_view_new"] > 0
-    assert never["loss_view_own"] == never["loss_view_new"] == 0
-    assert never["loss_view_ori"] == sure["loss_view_ori"]
-
-
 def test_r1_every_third_step_weighs_three_times(tiny_cfg):
     batch = make_batch()
     plain = make_model(tiny_cfg(), "generator")(batch)["loss_r1"].item()

@@ -67,7 +67,6 @@ CASES = {
     "joint by attention": ("joint", (*ATTENTION, *EVERYTHING, "GCL.GENERATOR.SIZE", [32, 32])),
     "joint, apart": ("joint", ("GCL.JOINT.LEARNS", "apart", *EVERYTHING)),
     "joint, the encoder alone": ("joint", (*ATTENTION, *STAYS, *EVERYTHING)),
-    "joint, sure views": ("joint", ("MODEL.LOSSES.VIEW.MIN_CONFIDENCE", 0.5)),
     "joint, with a source": ("joint", (*EVERYTHING, "GCL.SOURCE.NAMES", ("Market1501",))),
     "contrast between cameras": ("contrast", INTER),
     "negatives of the own camera": ("contrast", ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", "own")),

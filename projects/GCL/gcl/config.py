@@ -243,9 +243,6 @@ def add_gcl_config(cfg: CN) -> None:
     # "all", or those of a crop's "own" camera: crops of other cameras that are in another cluster
     # are often the same person, whom the labels have not joined
     losses.VIEW.NEGATIVE_CAMERAS = "all"
-    # a view teaches only where E_id gives the row that it is pulled to more than this probability;
-    # 0: every view. For an E_id that knows people; with another one it was not tried
-    losses.VIEW.MIN_CONFIDENCE = 0.0
     # of original views against their classes in other cameras; of one camera it is 0
     losses.INTER = CN({"SCALE": 0.5, "TEMPERATURE": 0.07, "NUM_NEGATIVES": 50})
     # of the source's crops against their people's centroids, at VIEW.TEMPERATURE
@@ -385,11 +382,6 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     _require(
         0 <= gcl.JOINT.UNTURNED <= 1,
         f"GCL.JOINT.UNTURNED is {gcl.JOINT.UNTURNED}: a share of the views must be in [0, 1].",
-    )
-    confidence = losses.VIEW.MIN_CONFIDENCE
-    _require(
-        0 <= confidence < 1,
-        f"MODEL.LOSSES.VIEW.MIN_CONFIDENCE is {confidence}: a probability must be in [0, 1).",
     )
     _require(
         0 <= gcl.MEMORY.ALPHA < 1,

@@ -8,8 +8,6 @@ Shapes: B batch, N bank rows, D embedding, K negatives, M rows that are looked a
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -71,7 +69,6 @@ def view_invariant_loss(
     num_negatives: int,
     negatives: str = "new",
     cameras: Tensor | None = None,
-    min_confidence: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""The three terms of the view-invariant loss.
@@ -85,9 +82,7 @@ def view_invariant_loss(
       negatives when ``negatives="own"``,
 
     where :math:`M_j, M_{j'}` are independent draws among the rows of the image's class and
-    :math:`n_k` are K rows of other classes. A view teaches by one of the first two terms only where
-    its probability :math:`e^{-h}` of that row is above ``min_confidence``, as unlabelled images do
-    in FixMatch (Sohn et al., NeurIPS 2020): whom the drawing has lost, it shows somebody else.
+    :math:`n_k` are K rows of other classes.
 
     Args:
         f: (B, D) embeddings of the original views, normalised here.
@@ -100,12 +95,11 @@ def view_invariant_loss(
             all rows of other classes when there are fewer.
         negatives: "new" (released code) or "own", see above.
         cameras: as in :func:`contrast_loss`.
-        min_confidence: in [0, 1); 0 lets every view teach.
         generator: random source of the draws, on the device of ``bank``.
 
     Returns:
-        three scalars, each a mean over the labelled images of the batch, of which those of views
-        that do not teach count as 0; zeros with a graph when there are none.
+        three scalars, each a mean over the labelled images of the batch; zeros with a graph when
+        there are none.
 
     Raises:
         ValueError: ``negatives`` is neither "new" nor "own".
@@ -117,11 +111,11 @@ def view_invariant_loss(
     log_sum_new = _log_sum(f_new, bank, *n_k, temperature)
     log_sum_ori = log_sum_new if negatives == "new" else _log_sum(f, bank, *n_k, temperature)
     j, j2 = _draw_positives(y, labels, 2, num_negatives, generator)
-    own, new = (_nce(f_new, bank[rows], log_sum_new, temperature) for rows in (indices, j))
-    if min_confidence > 0:
-        own, new = (h.where(h < -math.log(min_confidence), 0.0) for h in (own, new))
-    ori = _nce(f, bank[j2], log_sum_ori, temperature)
-    return tuple(_mean_of_labelled(h, y) for h in (own, new, ori))
+    return (
+        _mean_of_labelled(_nce(f_new, bank[indices], log_sum_new, temperature), y),
+        _mean_of_labelled(_nce(f_new, bank[j], log_sum_new, temperature), y),
+        _mean_of_labelled(_nce(f, bank[j2], log_sum_ori, temperature), y),
+    )
 
 
 def own_view_loss(

@@ -443,7 +443,6 @@ class GCL(nn.Module):
             num_negatives=options.NUM_NEGATIVES,
             negatives=options.NEGATIVES,
             cameras=self._negative_cameras(),
-            min_confidence=options.MIN_CONFIDENCE,
         )
         losses = {
             "loss_view_own": options.SCALE * own,
