@@ -3,7 +3,8 @@
 The same networks and losses in float32 and NCHW, one thing after the other, as one writes it first:
 copies that are waited for, the generator's and the discriminator's losses in two passes with two
 optimizers, one tensor at a time in the optimizers, a loop over the images of the batch for the view
-contrast and for the bank, and every loss read by the host.
+contrast and for the bank, and every loss read by the host. It has neither InterCameraLoss nor
+negatives of the own camera; where what is beside it has them, the ratio is a little too small.
 """
 
 from __future__ import annotations

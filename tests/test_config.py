@@ -84,6 +84,7 @@ CONTRAST_ALONE = ("GCL.PHASES", ("contrast",))
         (("GCL.PHASES", ("contrast", "finetune")), ["GCL.PHASES", "'finetune'", *PHASES]),
         (("GCL.PHASES", ("contrast", "contrast")), ["GCL.PHASES", "twice"]),
         (("GCL.CONTRAST.EPOCHS", 0), ["GCL.CONTRAST.EPOCHS", "0"]),
+        (("GCL.ITERS_PER_EPOCH", -1), ["GCL.ITERS_PER_EPOCH is -1", "or 0"]),
         (("GCL.GENERATOR.EPOCHS", -2), ["GCL.GENERATOR.EPOCHS", "-2"]),
         (("GCL.JOINT.EPOCHS", 0), ["GCL.JOINT.EPOCHS", "'joint'"]),
         (
@@ -131,9 +132,22 @@ CONTRAST_ALONE = ("GCL.PHASES", ("contrast",))
         (("SOLVER.WARMUP_ITERS", 10), ["SOLVER.WARMUP_ITERS"]),
         (("SOLVER.DELAY_EPOCHS", 1), ["SOLVER.DELAY_EPOCHS"]),
         (("TEST.PRECISE_BN.ENABLED", True), ["TEST.PRECISE_BN.ENABLED"]),
-        (
-            ("GCL.CAMERA_NORM", True, "DATASETS.NAMES", ("Market1501", "DukeMTMC")),
-            ["GCL.CAMERA_NORM", "DATASETS.NAMES"],
+        *(
+            ((key, value, "DATASETS.NAMES", ("Market1501", "DukeMTMC")), [key, "DATASETS.NAMES"])
+            for key, value in (
+                ("GCL.CAMERA_NORM", True),
+                ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", "own"),
+                ("MODEL.LOSSES.NAME", (*LOSSES, "InterCameraLoss")),
+            )
+        ),
+        *(
+            (("MODEL.META_ARCHITECTURE", "Baseline", key, value), [f"{key} is {value}", "Baseline"])
+            for key, value in (
+                ("GCL.CAMERA_NORM", True),
+                ("GCL.FREEZE_BN", True),
+                ("GCL.START_SHARE", 0.25),
+                ("GCL.CUDA_GRAPHS", True),
+            )
         ),
         (("INPUT.SIZE_TRAIN", [66, 32]), ["GCL.GENERATOR.SIZE", "INPUT.SIZE_TRAIN", "66 x 32"]),
         (("GCL.SOURCE.ROOT", "/data"), ["GCL.SOURCE.ROOT is /data", "GCL.SOURCE.NAMES is empty"]),

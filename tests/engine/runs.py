@@ -328,6 +328,11 @@ def _train_rank(out: str, run: str, data: str, changes: dict) -> None:
         seen["readiness"] += 1
         return measure(*args)
 
+    def sent(tensor: torch.Tensor, *args: object, **kwargs: object):
+        assert tensor.is_contiguous()  # gloo does not ask for it, NCCL does
+        return broadcast(tensor, *args, **kwargs)
+
+    broadcast, dist.broadcast = dist.broadcast, sent
     defaults.DistributedDataParallel, engine_hooks.measure_readiness = recording, counted
     trainer = GCLTrainer(config(run, data, **changes))
 
@@ -340,6 +345,8 @@ def _train_rank(out: str, run: str, data: str, changes: dict) -> None:
             seen["learning"].append(sum(p.numel() for p in parameters if p.grad is not None))
             bank, source = trainer.gcl.bank, trainer.gcl.source
             step = {"features": bank.features.clone(), "labels": bank.labels.clone()}
+            if trainer.gcl.proxies is not None:
+                step["proxies"] = trainer.gcl.proxies.features.clone()
             if source is not None:
                 step["centroids"] = source.centroids.clone()
             seen["steps"].append(step)

@@ -475,6 +475,8 @@ def test_joint_draws_labelled_images_that_have_a_structure(load):
     sampler = load(4, usable=range(15, N), labels=labels)
     assert isinstance(sampler, PseudoLabelSampler)
     assert set(sampler) == set(range(15, 23))
+    with pytest.raises(hooks.NoClusterError, match="None of the 1 training images with a struct"):
+        load(4, usable=[23], labels=labels)
 
 
 def test_epochs_differ_and_an_epoch_does_not(load):

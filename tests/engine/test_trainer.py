@@ -143,7 +143,8 @@ def test_identities_of_the_training_set_do_not_matter(toy, finished, tmp_path):
 @pytest.fixture(scope="module")
 def two_ranks(toy, tmp_path_factory):
     out = tmp_path_factory.mktemp("two_ranks")
-    return out, *runs.train_two(out, toy)
+    losses = (*runs.config(out, toy).MODEL.LOSSES.NAME, "InterCameraLoss")
+    return out, *runs.train_two(out, toy, MODEL__LOSSES__NAME=losses)
 
 
 def test_two_ranks_have_one_bank_after_every_step(two_ranks):
@@ -152,6 +153,7 @@ def test_two_ranks_have_one_bank_after_every_step(two_ranks):
     for step, (a, b) in enumerate(zip(first["steps"], second["steps"], strict=True)):
         assert not runs.differences(a, b), f"banks differ after step {step}"
     assert any((step["labels"] >= 0).any() for step in first["steps"])
+    assert all(len(step["proxies"]) > 0 for step in first["steps"])
 
 
 def test_two_ranks_have_one_model_after_every_epoch(two_ranks):

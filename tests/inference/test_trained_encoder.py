@@ -65,6 +65,8 @@ def test_a_run_that_goes_on_has_its_last_checkpoint(finished, tmp_path, reid):
     (tmp_path / "last_checkpoint").write_text(earlier)
     found = open_encoder(tmp_path)
     assert found.path == str(tmp_path / earlier) and ReID(found).digest != reid.digest
+    shutil.copy(finished / last, tmp_path)  # of a run that was there before
+    assert open_encoder(tmp_path).path == str(tmp_path / earlier)
 
 
 @torch.no_grad()

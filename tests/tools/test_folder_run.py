@@ -169,8 +169,24 @@ def test_a_folder_becomes_a_run_that_goes_on_without_what_came_later(
         assert once_more[name] == again[name], name
     moved.rename(out)
 
+    # a run that begins in its place has structures of the crops as they are now
+    meshes = {
+        path: path.stat().st_mtime_ns for path in (out / "structures/train/geometry").rglob("*.npz")
+    }
+    changed = crops / listed.crops[0].name
+    changed.write_bytes((crops / listed.crops[1].name).read_bytes())
+    os.utime(changed, ns=(max(meshes.values()) + 1,) * 2)
+    end, printed = command(GCL__ITERS_PER_EPOCH=-1)
+    assert "ITERS_PER_EPOCH" in end and (out / "last_checkpoint").is_file()  # nothing has begun
+    end, printed = command()
+    assert end is None, end
+    assert "1 crop written again since a structure was estimated: anew" in printed
+    assert "whose place this one takes" in printed and "model_final.pth" in printed
+    anew = [path for path, moment in meshes.items() if path.stat().st_mtime_ns != moment]
+    assert [path.name for path in anew if path.name != "faces.npz"] == [f"{changed.name}.npz"]
+
     # but not without them
-    (crops / listed.crops[0].name).unlink()
+    changed.unlink()
     end, _ = command("--resume", GCL__JOINT__EPOCHS=3)
     assert f"1 of the 64 crops of the run in {out} are gone from {crops}" in end
     assert listed.crops[0].name in end

@@ -278,6 +278,13 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
     _check_own_crops(cfg)
     if training:
         _check_source(cfg)
+    if cfg.MODEL.META_ARCHITECTURE == "Baseline":  # the toolbox's, which reads none of them
+        for key in ("CAMERA_NORM", "FREEZE_BN", "START_SHARE", "CUDA_GRAPHS"):
+            _require(
+                not gcl[key],
+                f"GCL.{key} is {gcl[key]}, which META_ARCHITECTURE Baseline does not read: take a"
+                " configuration of META_ARCHITECTURE GCL (projects/GCL/configs), or leave it out.",
+            )
     if not training or cfg.MODEL.META_ARCHITECTURE != "GCL":
         return
     _require(
@@ -295,6 +302,11 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         gcl.START_SHARE == 0 or gcl.FREEZE_BN,
         f"GCL.START_SHARE is {gcl.START_SHARE}, but batch norm moves, and a mean of weights has"
         " statistics of its own: set GCL.FREEZE_BN True, or GCL.START_SHARE 0.",
+    )
+    _require(
+        gcl.ITERS_PER_EPOCH >= 0,
+        f"GCL.ITERS_PER_EPOCH is {gcl.ITERS_PER_EPOCH}: give the steps of an epoch, or 0, which is"
+        " a pass over the images.",
     )
     for phase in gcl.PHASES:
         _require(
@@ -416,11 +428,16 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         not cfg.TEST.PRECISE_BN.ENABLED,
         "TEST.PRECISE_BN.ENABLED must be False: it would train on another loader.",
     )
-    _require(
-        not (gcl.CAMERA_NORM and len(cfg.DATASETS.NAMES) > 1),
-        "GCL.CAMERA_NORM needs one training set in DATASETS.NAMES:"
-        " camera numbers of several sets collide.",
-    )
+    for key, asks in (
+        ("GCL.CAMERA_NORM", gcl.CAMERA_NORM),
+        ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS own", losses.VIEW.NEGATIVE_CAMERAS == "own"),
+        ("MODEL.LOSSES.NAME InterCameraLoss", "InterCameraLoss" in losses.NAME),
+    ):
+        _require(
+            not asks or len(cfg.DATASETS.NAMES) == 1,
+            f"{key} needs one training set in DATASETS.NAMES: camera numbers of several sets"
+            " collide.",
+        )
 
     if generative:
         _check_generator(cfg)

@@ -272,6 +272,12 @@ class LoaderHook(HookBase):
                 masked = np.full_like(labels, -1)
                 masked[train_set.usable] = labels[train_set.usable]
                 labels = masked
+                if (labels < 0).all():
+                    raise NoClusterError(
+                        f"None of the {len(train_set.usable)} training images with a structure is"
+                        " in a cluster: make structures of more images"
+                        " (tools/prepare_structure.py), or raise GCL.LABELS.EPS."
+                    )
             sampler = PseudoLabelSampler(
                 labels, num_instances=cfg.DATALOADER.NUM_INSTANCE, **common
             )

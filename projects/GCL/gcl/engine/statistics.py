@@ -20,5 +20,5 @@ class StatisticsHook(HookBase):
         if comm.get_world_size() > 1:
             for name, buffer in self.trainer.gcl.named_buffers():
                 # these are large, and the same everywhere by themselves
-                if not name.startswith(("bank.", "source.centroids")):
+                if not name.startswith(("bank.", "proxies.", "source.centroids")):
                     dist.broadcast(buffer, 0)

@@ -82,20 +82,19 @@ def open_encoder(source: str | os.PathLike, device: str | torch.device = "cpu") 
 
 
 def _checkpoint_in(folder: str) -> str:
-    final, last = os.path.join(folder, FINAL), os.path.join(folder, LAST)
-    if os.path.isfile(final):
-        return final
+    # not the final one first: of a run that was there before, it is in the way until this one ends
     try:
-        with open(last, encoding="utf-8") as file:
-            path = os.path.join(folder, file.read().strip())
+        with open(os.path.join(folder, LAST), encoding="utf-8") as file:
+            name = file.read().strip()
     except (OSError, UnicodeDecodeError):
-        path = ""
-    if not os.path.isfile(path):
-        raise ConfigError(
-            f"{folder} has no {FINAL}, and no checkpoint that {LAST} names: give OUTPUT_DIR of a"
-            " run that has ended an epoch, or a checkpoint."
-        )
-    return path
+        name = ""
+    for path in (os.path.join(folder, name or FINAL), os.path.join(folder, FINAL)):
+        if os.path.isfile(path):
+            return path
+    raise ConfigError(
+        f"{folder} has no {FINAL}, and no checkpoint that {LAST} names: give OUTPUT_DIR of a run"
+        " that has ended an epoch, or a checkpoint."
+    )
 
 
 def _configuration(path: str, checkpoint: str) -> CfgNode:

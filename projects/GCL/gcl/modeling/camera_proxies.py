@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .memory import MemoryBank, move_rows
+from .memory import PART, MemoryBank, move_rows
 
 
 class CameraProxies(nn.Module):
@@ -40,12 +40,14 @@ class CameraProxies(nn.Module):
         labelled = bank.labels >= 0
         pairs = torch.stack((bank.labels, bank.cameras), 1)[labelled]
         found, proxy = torch.unique(pairs, dim=0, return_inverse=True)
-        sums = self.features.new_zeros(len(found), bank.features.shape[1])
-        sums.index_add_(0, proxy, bank.features[labelled].float())
-        self.features = F.normalize(sums, dim=1)
-        self.classes, self.cameras = found.unbind(1)
         self.rows = torch.full_like(bank.labels, -1)
         self.rows[labelled] = proxy
+        sums = self.features.new_zeros(len(found), bank.features.shape[1])
+        # in parts: the bank of a million images is there once already
+        for rows, features in zip(self.rows.split(PART), bank.features.split(PART), strict=True):
+            sums.index_add_(0, rows[rows >= 0], features[rows >= 0].float())
+        self.features = F.normalize(sums, dim=1)
+        self.classes, self.cameras = found.T.contiguous()
 
     @torch.no_grad()
     def update(self, features: Tensor, rows: Tensor) -> None:

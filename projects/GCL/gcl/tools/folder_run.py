@@ -7,10 +7,11 @@ and after a resume. Then it estimates their structures, where GCL.STRUCTURE.DIR 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import yaml
 from torch.utils.data import DataLoader, Dataset
@@ -31,8 +32,10 @@ from gcl.data.folder import name_of
 from gcl.data.own_crops import list_folder, no_crops_in, path_below
 from gcl.engine.data_defaults import data_defaults
 from gcl.photographs import PhotographError, read_photograph
-from gcl.structure.crop_keys import crop_keys
+from gcl.structure.crop_keys import crop_keys, mesh_name, renders_name
 from gcl.structure.prepare import share
+from gcl.structure.render_files import RENDERS
+from gcl.structure.store import GEOMETRY
 
 from . import prepare_structure
 from .command_line import find_config, read_config
@@ -314,4 +317,26 @@ def estimate(args, cfg, crops: CropList) -> None:
     options = ["--write", cfg.GCL.STRUCTURE.SOURCE, "--height", str(cfg.INPUT.SIZE_TRAIN[0])]
     line = prepare_structure.parse_args(["--out", out, *options, "--", crops.folder])
     paths = [path_below(crops.folder, crop.name) for crop in crops.crops]
-    prepare_structure.make(line, "train", crop_keys(name_of(crops.folder), crops.folder, paths))
+    keys = crop_keys(name_of(crops.folder), crops.folder, paths)
+    remove_older(os.path.join(out, "train"), keys)
+    prepare_structure.make(line, "train", keys)
+
+
+def remove_older(split: str, keys: Mapping[str, str]) -> None:
+    """Remove the structures of crops that were written since: another picture can have the name of
+    one that was there before.
+
+    Args:
+        split: folder of the structures.
+        keys: of the crops, by path.
+    """
+    removed = 0
+    for path, key in keys.items():
+        mesh = os.path.join(split, GEOMETRY, mesh_name(key))
+        if os.path.isfile(mesh) and os.path.getmtime(path) > os.path.getmtime(mesh):
+            for old in (os.path.join(split, RENDERS, renders_name(key)), mesh):
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(old)
+            removed += 1
+    if removed:
+        print(f"{count_of(removed, 'crop')} written again since a structure was estimated: anew")

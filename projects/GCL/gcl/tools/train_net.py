@@ -31,7 +31,15 @@ from gcl.structure.store import MissingStructureError
 
 from . import report
 from .command_line import LOST, find_config, given_keys, read_config, sentence
-from .folder_run import estimate, follow_folder, own_keys, prepares, reads_folder, understand
+from .folder_run import (
+    LAST_CHECKPOINT,
+    estimate,
+    follow_folder,
+    own_keys,
+    prepares,
+    reads_folder,
+    understand,
+)
 from .open_encoder import load_encoder
 from .user_modules import add_import_argument, import_modules
 
@@ -144,16 +152,36 @@ def prepare(arguments) -> bool:
             )
     elif prepares():
         crops = understand(arguments, load_config)
-        if arguments.dry_run:
-            return False
-        config = load_config(arguments)
+        if not arguments.dry_run:
+            config = load_config(arguments)
     try:
         compat.set_device(config.MODEL.DEVICE)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if arguments.dry_run:
+        return False
+    if not (arguments.resume or arguments.eval_only) and prepares():
+        take_place(config.OUTPUT_DIR)
     if crops is not None:
         estimate(arguments, config, crops)
-    return not arguments.dry_run
+    return True
+
+
+def take_place(output: str) -> None:
+    """Let a run that begins be the one of ``output``: a run that was there before is not what
+    --resume goes on from, nor what ``search`` takes, if this one is killed before its first
+    checkpoint. Its checkpoints stay until they are written over."""
+    path = os.path.join(output, LAST_CHECKPOINT)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            name = file.read().strip()
+        os.remove(path)
+    except FileNotFoundError:
+        return
+    print(
+        f"OUTPUT_DIR {output} has a run, whose place this one takes. To go on from that one after"
+        f" all, write {name} into {path}, and give --resume."
+    )
 
 
 def main() -> None:
