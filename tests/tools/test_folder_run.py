@@ -27,7 +27,7 @@ from gcl.tools.folder_run import (
     understand,
     without_unreadable,
 )
-from gcl.tools.train_net import load_config
+from gcl.tools.train_net import load_config, take_place
 
 FOLDER = runs.REPOSITORY / "projects/GCL/configs/folder.yml"
 PATTERN = "{camera}/tr{track}/{frame}.jpg"
@@ -392,6 +392,11 @@ def test_the_model_of_other_crops_is_kept(tmp_path, write_crop):
     args.resume = True
     understand(args, load_config)  # without what came
     args.resume = False
+    with pytest.raises(ConfigError, match="OUTPUT_DIR .*out has the model of a run on other crops"):
+        understand(args, load_config)
+    # nor is it lost where a run that began in its place was killed before its first checkpoint
+    take_place(str(out))
+    (out / "model_final.pth").write_bytes(b"")
     with pytest.raises(ConfigError, match="OUTPUT_DIR .*out has the model of a run on other crops"):
         understand(args, load_config)
     assert len(read_list(str(crops), str(out)).crops) == 65

@@ -434,7 +434,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("MODEL.LOSSES.NAME InterCameraLoss", "InterCameraLoss" in losses.NAME),
     ):
         _require(
-            not asks or len(cfg.DATASETS.NAMES) == 1,
+            not asks or len(cfg.DATASETS.NAMES) <= 1,
             f"{key} needs one training set in DATASETS.NAMES: camera numbers of several sets"
             " collide.",
         )

@@ -31,6 +31,7 @@ from gcl.data.crop_list import (
 from gcl.data.folder import name_of
 from gcl.data.own_crops import list_folder, no_crops_in, path_below
 from gcl.engine.data_defaults import data_defaults
+from gcl.inference.trained_encoder import FINAL, LAST
 from gcl.photographs import PhotographError, read_photograph
 from gcl.structure.crop_keys import crop_keys, mesh_name, renders_name
 from gcl.structure.prepare import share
@@ -43,8 +44,6 @@ from .command_line import find_config, read_config
 FOLDER_CONFIG = "projects/GCL/configs/folder.yml"
 STRUCTURES = "structures"
 """Folder in OUTPUT_DIR."""
-LAST_CHECKPOINT = "last_checkpoint"
-"""File in OUTPUT_DIR that names the checkpoint to go on from."""
 
 
 def reads_folder(cfg) -> bool:
@@ -162,7 +161,9 @@ def keep_others(crops: CropList, output: str) -> None:
         same = read_list(crops.folder, output).crops == crops.crops
     except ConfigError:
         same = False
-    if not same and os.path.isfile(os.path.join(output, LAST_CHECKPOINT)):
+    # the last one's name alone is gone where a run that began in its place was killed
+    has_model = any(os.path.isfile(os.path.join(output, name)) for name in (LAST, FINAL))
+    if not same and has_model:
         raise ConfigError(
             f"OUTPUT_DIR {output} has the model of a run on other crops: give another folder, or"
             " remove that one."
@@ -187,7 +188,7 @@ def make_output(output: str) -> None:
 
 def resumes(args, output: str) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return args.resume and os.path.isfile(os.path.join(output, LAST_CHECKPOINT))
+    return args.resume and os.path.isfile(os.path.join(output, LAST))
 
 
 def resumed(now: CropList, before: CropList, output: str, since: float = math.inf) -> CropList:

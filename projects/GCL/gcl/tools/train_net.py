@@ -27,19 +27,12 @@ from gcl.engine.hooks import NoClusterError
 from gcl.engine.initial_weights import check_evaluated_weights
 from gcl.engine.testing import as_toolbox, test_all
 from gcl.engine.toolbox_keys import check_toolbox_keys
+from gcl.inference.trained_encoder import LAST
 from gcl.structure.store import MissingStructureError
 
 from . import report
 from .command_line import LOST, find_config, given_keys, read_config, sentence
-from .folder_run import (
-    LAST_CHECKPOINT,
-    estimate,
-    follow_folder,
-    own_keys,
-    prepares,
-    reads_folder,
-    understand,
-)
+from .folder_run import estimate, follow_folder, own_keys, prepares, reads_folder, understand
 from .open_encoder import load_encoder
 from .user_modules import add_import_argument, import_modules
 
@@ -152,26 +145,25 @@ def prepare(arguments) -> bool:
             )
     elif prepares():
         crops = understand(arguments, load_config)
-        if not arguments.dry_run:
-            config = load_config(arguments)
+        if arguments.dry_run:
+            return False
+        config = load_config(arguments)
     try:
         compat.set_device(config.MODEL.DEVICE)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if arguments.dry_run:
-        return False
     if not (arguments.resume or arguments.eval_only) and prepares():
         take_place(config.OUTPUT_DIR)
     if crops is not None:
         estimate(arguments, config, crops)
-    return True
+    return not arguments.dry_run
 
 
 def take_place(output: str) -> None:
     """Let a run that begins be the one of ``output``: a run that was there before is not what
     --resume goes on from, nor what ``search`` takes, if this one is killed before its first
     checkpoint. Its checkpoints stay until they are written over."""
-    path = os.path.join(output, LAST_CHECKPOINT)
+    path = os.path.join(output, LAST)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             name = file.read().strip()
