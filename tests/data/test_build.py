@@ -38,6 +38,14 @@ def cfg(tiny_cfg, market_data, tmp_path, write_renders):
     return tiny_cfg("DATASETS.NAMES", ("Market1501",), "GCL.STRUCTURE.DIR", root)
 
 
+def test_sites_of_a_labelled_set_are_by_the_toolboxs_numbers(cfg):
+    assert TrainingSet(cfg).sites is None and TrainingSet(cfg).for_labels() == {}
+    numbers = [camera for _, camera in TrainingSet(cfg).items]
+    first, *others = sorted(set(numbers))
+    cfg.GCL.LABELS.SITES = ((first,), tuple(others))
+    assert TrainingSet(cfg).sites.tolist() == [int(camera != first) for camera in numbers]
+
+
 @pytest.mark.parametrize(
     ("camera", "number"),
     [

@@ -354,6 +354,20 @@ def test_a_training_set_of_own_crops_has_tracks_and_times_and_no_identities(tiny
     assert {camera for _, camera in plain.items} == {0}
 
 
+def test_sites_are_those_of_the_cameras_names(tiny_cfg, shop):
+    folder = shop(*(f"{camera}/{i}.jpg" for camera in ("gate", "hall", "yard") for i in (1, 2)))
+    sites = ("GCL.LABELS.SITES", (("yard", "gate"), ("hall",)))
+    cfg = tiny_cfg(*of_folder(folder), "GCL.DATA.PATTERN", "{camera}/{}.jpg", *sites)
+    found = TrainingSet(cfg)
+    assert found.sites.tolist() == [0, 0, 1, 1, 0, 0]
+    assert list(found.for_labels()) == ["sites"] and found.seen_in_tracks() == {}
+    cfg.GCL.DATA.PATTERN = "{camera}/{track}.jpg"
+    assert list(TrainingSet(cfg).for_labels()) == ["tracks", "cameras", "sites"]
+    cfg.GCL.LABELS.SITES = (("yard", "gate"),)
+    with pytest.raises(ConfigError, match="no site of camera 'hall'"):
+        TrainingSet(cfg)
+
+
 @pytest.mark.parametrize("counts", ["the recording", "each track"])
 def test_two_tracks_at_once_are_two_people_where_times_are_those_of_the_recording(
     tiny_cfg, shop, counts

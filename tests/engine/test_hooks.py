@@ -67,18 +67,18 @@ def trainer(toy, tmp_path):
     )
 
 
-def label_hook(trainer, toy, tmp_path, identities=None, tracks=None, **changes):
+def label_hook(trainer, toy, tmp_path, identities=None, known=None, **changes):
     options = {"GCL__LABELS__K1": 3, "GCL__LABELS__K2": 1, "GCL__LABELS__MIN_SAMPLES": 2}
     cfg = runs.config(tmp_path, toy, **(options | changes))
-    hook = hooks.PseudoLabelHook(cfg, identities, tracks)
+    hook = hooks.PseudoLabelHook(cfg, identities, known)
     hook.trainer = trainer
     return hook
 
 
 @pytest.fixture
 def build(trainer, toy, tmp_path):
-    def build(identities=None, tracks=None, **changes):
-        return label_hook(trainer, toy, tmp_path, identities, tracks, **changes)
+    def build(identities=None, known=None, **changes):
+        return label_hook(trainer, toy, tmp_path, identities, known, **changes)
 
     return build
 
@@ -130,7 +130,15 @@ def test_tracks_are_heard(trainer, build):
         "times": np.arange(N) % 3,
         "cameras": np.zeros(N, np.int64),
     }
-    build(tracks=tracks, GCL__LABELS__K1=6).before_epoch()
+    build(known=tracks, GCL__LABELS__K1=6).before_epoch()
+    first, second = (set(trainer.gcl.bank.labels[i : i + 3].tolist()) for i in (0, 3))
+    assert len(first) == len(second) == 1 and first != second
+
+
+def test_sites_are_heard(trainer, build):
+    """The first two people look the same, and are at two sites."""
+    trainer.gcl.bank.features[3:6] = trainer.gcl.bank.features[:3]
+    build(known={"sites": np.arange(N) // 3 % 2}, GCL__LABELS__K1=6).before_epoch()
     first, second = (set(trainer.gcl.bank.labels[i : i + 3].tolist()) for i in (0, 3))
     assert len(first) == len(second) == 1 and first != second
 

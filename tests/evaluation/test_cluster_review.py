@@ -67,6 +67,19 @@ def test_one_person_in_two_clusters_comes_first():
     assert review(features, labels, tracks=apart).splits[0].clusters == (0, 12)
 
 
+def test_clusters_of_two_sites_are_two_people():
+    features, who = people()
+    labels = who.copy()
+    labels[:3] = 12
+    there = review(features, labels, sites=np.zeros(len(who), np.int64)).splits
+    assert there[0].clusters == (0, 12)
+    apart = review(features, labels, sites=labels % 3).splits  # 0 and 12 are of one
+    assert apart[0].clusters == (0, 12)
+    assert all(a % 3 == b % 3 for a, b in (doubt.clusters for doubt in apart))
+    sites = (labels == 12).astype(np.int64)
+    assert all(12 not in doubt.clusters for doubt in review(features, labels, sites=sites).splits)
+
+
 def test_each_pair_of_clusters_is_there_once_and_no_more_than_asked():
     features, who = people(noise=1.0)
     pairs = [doubt.clusters for doubt in review(features, who, most=7).splits]

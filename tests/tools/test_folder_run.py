@@ -243,6 +243,7 @@ def test_a_dry_run_says_what_is_understood_and_leaves_nothing(command, tmp_path)
         ({"GCL__DATA__TABLE": "/no.csv"}, "/no.csv can not be read as a table"),
         ({"GCL__DATA__QUERY": "/no"}, "GCL.DATA.QUERY and GCL.DATA.GALLERY make a test together"),
         ({"GCL__LABELS__K2": 0}, "GCL.LABELS.K2 is 0"),
+        ({"GCL__LABELS__SITES": "(('gate1',),)"}, "GCL.LABELS.SITES names no site of camera"),
         ({"DATASETS__NAMES": "('Market1501',)"}, "which OwnCrops alone reads"),
         ({"DATASETS__COMBINEALL": True}, "DATASETS.COMBINEALL is on"),
         ({"MODEL__META_ARCHITECTURE": "Baseline"}, "OwnCrops has none and trains GCL alone"),

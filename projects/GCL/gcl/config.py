@@ -230,6 +230,10 @@ def add_gcl_config(cfg: CN) -> None:
     # others of near cells: more find more of the true neighbours and take longer
     cfg.GCL.LABELS.KNN = "exact"
     cfg.GCL.LABELS.VISIT = 32768
+    # Cameras that share people, site by site, as (("gate", "hall"), ("yard",)): images of two sites
+    # are never one person. Names of own crops' cameras; of other data sets their numbers, as the
+    # toolbox counts them (Market1501: from 0). (): one site.
+    cfg.GCL.LABELS.SITES = ()
 
     # ---- losses: chosen by MODEL.LOSSES.NAME, weighted by SCALE
     losses = cfg.MODEL.LOSSES
@@ -432,6 +436,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
         ("GCL.CAMERA_NORM", gcl.CAMERA_NORM),
         ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS own", losses.VIEW.NEGATIVE_CAMERAS == "own"),
         ("MODEL.LOSSES.NAME InterCameraLoss", "InterCameraLoss" in losses.NAME),
+        ("GCL.LABELS.SITES", len(gcl.LABELS.SITES) > 0),
     ):
         _require(
             not asks or len(cfg.DATASETS.NAMES) <= 1,
@@ -439,6 +444,7 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             " collide.",
         )
 
+    _check_sites(gcl.LABELS.SITES)
     if generative:
         _check_generator(cfg)
         folder = gcl.STRUCTURE.DIR
@@ -452,6 +458,21 @@ def check_gcl_config(cfg: CN, training: bool = True) -> None:
             f"GCL.STRUCTURE.DIR {folder} has no folder 'train' with the training images'"
             " structures.",
         )
+
+
+def _check_sites(sites) -> None:
+    whole = all(isinstance(site, tuple | list) and len(site) > 0 for site in sites)
+    _require(
+        whole,
+        f"GCL.LABELS.SITES is {sites}: give the cameras of each site in brackets of their own, as"
+        " (('gate', 'hall'), ('yard',)).",
+    )
+    cameras = [str(camera) for site in sites for camera in site]
+    twice = [camera for camera in cameras if cameras.count(camera) > 1]
+    _require(
+        not twice,
+        f"GCL.LABELS.SITES has camera {''.join(twice[:1])} twice: a camera is at one site.",
+    )
 
 
 def _check_own_crops(cfg: CN) -> None:

@@ -21,6 +21,7 @@ from .folder import dataset_keys
 from .own_crops import OwnCrops, own_arguments
 from .retrieval_dataset import RetrievalDataset
 from .same_lists import problem_of_all
+from .sites import sites_of
 from .view_dataset import ViewDataset, with_structure
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class TrainingSet:
         tracks: (N,) integers for the tracks of own crops, -1 where unknown; None, where all are.
         times: (N,) of own crops, nan where unknown; or None. What two tracks of a camera have in
             common of them they were seen at (:func:`~.track_clocks.track_clocks`).
+        sites: (N,) integers for the sites of GCL.LABELS.SITES; None: there is one.
         usable: indices of the images that have structures (all, when no phase needs any).
         structures: where structure images come from, or None.
 
@@ -65,6 +67,7 @@ class TrainingSet:
         if OWN_CROPS not in names:
             _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
         self.tracks, self.times = _moments(sets, [path for path, _ in self.items])
+        self.sites = sites_of(cfg.GCL.LABELS.SITES, _camera_names(sets, self.items))
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(
                 f"DATASETS.NAMES {tuple(cfg.DATASETS.NAMES)} has {len(self.items)} training images,"
@@ -101,6 +104,11 @@ class TrainingSet:
         cameras = np.array([camera for _, camera in self.items])
         times = {} if self.times is None else {"times": self.times}
         return {"tracks": self.tracks, "cameras": cameras, **times}
+
+    def for_labels(self) -> dict[str, np.ndarray]:
+        """All that pseudo labels take of images beside their features."""
+        sites = {} if self.sites is None else {"sites": self.sites}
+        return self.seen_in_tracks() | sites
 
     def known_cameras(self) -> np.ndarray | None:
         """(N,) cameras of the images; None: there is but one, or nobody knows any."""
@@ -164,6 +172,13 @@ def _moments(sets: Sequence, paths: Sequence[str]) -> tuple[np.ndarray | None, n
         tracks if (tracks >= 0).any() else None,
         None if np.isnan(times).all() else times,
     )
+
+
+def _camera_names(sets: Sequence, items: Sequence[tuple[str, int]]) -> list[str]:
+    """Of each training image: as a folder calls its cameras, else the toolbox's numbers."""
+    own = [dataset for dataset in sets if isinstance(dataset, OwnCrops)]
+    names = dict(enumerate(own[0].listed.cameras)) if own else {}
+    return [names.get(camera, str(camera)) for _, camera in items]
 
 
 def build_test_loader(cfg, name: str):

@@ -22,7 +22,7 @@ from gcl.atomic_files import atomic, remove_leftovers
 from gcl.data.build import phase_batch_size, seed_of
 from gcl.data.sampler import PseudoLabelSampler, ShuffleSampler
 from gcl.data.source_set import WithSource
-from gcl.pseudo_labels import PseudoLabeler
+from gcl.pseudo_labels import PseudoLabeler, label_sites
 
 from .divergence import check_start, diverged
 from .feature_pass import extract_features, fit_source, fit_view_statistics
@@ -103,7 +103,7 @@ class PseudoLabelHook(HookBase):
     Args:
         cfg: GCL.LABELS.
         identities: (N,) ground truth, for the log only; None: none exists.
-        tracks: what is known of tracks, as :class:`PseudoLabeler` takes it; {}: nothing.
+        known: of tracks and sites, as :func:`label_sites` takes it; {}: nothing.
         cameras: (N,), for the log only; None: nobody knows any.
 
     Raises:
@@ -114,7 +114,7 @@ class PseudoLabelHook(HookBase):
         self,
         cfg,
         identities: np.ndarray | None = None,
-        tracks: Mapping[str, np.ndarray] | None = None,
+        known: Mapping[str, np.ndarray] | None = None,
         cameras: np.ndarray | None = None,
     ) -> None:
         self.node = node = cfg.GCL.LABELS
@@ -122,7 +122,7 @@ class PseudoLabelHook(HookBase):
         self.fresh = node.FEATURES == "fresh"
         self.k1 = node.K1
         self.labeler = labeler_of(node)
-        self.identities, self.tracks, self.cameras = identities, tracks or {}, cameras
+        self.identities, self.known, self.cameras = identities, known or {}, cameras
 
     def before_epoch(self) -> None:
         trainer = self.trainer
@@ -139,7 +139,7 @@ class PseudoLabelHook(HookBase):
                 len(model.bank.labels),
                 self.k1,
             )
-        result = self.labeler(model.bank.features, **self.tracks)
+        result = label_sites(self.labeler, model.bank.features, **self.known)
         labels = torch.from_numpy(result.labels).to(model.device)
         before = model.bank.labels.clone().cpu().numpy()
         problem = None

@@ -214,7 +214,7 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         last = next(i for i, hook in enumerate(toolbox) if isinstance(hook, PhaseEvalHook))
         toolbox.insert(last + 1, judge)
         labels = PseudoLabelHook(
-            self.cfg, known.identities, known.seen_in_tracks(), known.known_cameras()
+            self.cfg, known.identities, known.for_labels(), known.known_cameras()
         )
         start = [PhaseHook(), labels, LoaderHook()]
         readiness = ReadinessHook(self.cfg.MODEL.LOSSES.VIEW.TEMPERATURE)

@@ -49,6 +49,7 @@ def review(
     labels: np.ndarray,
     cameras: np.ndarray | None = None,
     tracks: Tracks | None = None,
+    sites: np.ndarray | None = None,
     most: int = 12,
 ) -> ClusterReview:
     """Look through clusters.
@@ -58,6 +59,7 @@ def review(
         labels: (N,), 0 ... C - 1, -1 = in no cluster.
         cameras: (N,); None: nobody knows any.
         tracks: None: nobody knows any.
+        sites: (N,), none of whose clusters is of two; None: there is one.
         most: doubts of a kind.
     """
     inside = np.flatnonzero(labels >= 0)
@@ -76,7 +78,7 @@ def review(
     if cameras is not None:
         found = (_crossing(features, rows, cameras[rows], i) for i, rows in enumerate(members))
         crossings = sorted(filter(None, found), key=lambda doubt: -doubt.similarity)
-    splits = _splits(features, means, members, labels, tracks, most)
+    splits = _splits(features, means, members, labels, tracks, sites, most)
     return ClusterReview(members, similarity, merges[:most], splits, crossings[:most])
 
 
@@ -120,6 +122,7 @@ def _splits(
     members: list[np.ndarray],
     labels: np.ndarray,
     tracks: Tracks | None,
+    sites: np.ndarray | None,
     most: int,
 ) -> list[Doubt]:
     if len(means) < 2:
@@ -131,6 +134,9 @@ def _splits(
     mutual = (left > right) & ~np.isin(right * len(means) + left, (left * len(means) + right)[once])
     a, b = np.minimum(left, right), np.maximum(left, right)
     keep = np.flatnonzero(once | mutual)
+    if sites is not None:
+        site = sites[[rows[0] for rows in members]]
+        keep = keep[site[a[keep]] == site[b[keep]]]
     keep = keep[np.lexsort((b[keep], a[keep], -alike[keep]))]
     runs = None
     if tracks is not None and tracks.timed:

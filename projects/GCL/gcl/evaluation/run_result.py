@@ -25,7 +25,14 @@ from gcl.data.own_crops import path_below
 from gcl.engine.feature_pass import extract_features
 from gcl.engine.hooks import labeler_of
 from gcl.engine.track_verification import known_pairs
-from gcl.pseudo_labels import Tracks, Verification, check_tracks, unit_rows, verify
+from gcl.pseudo_labels import (
+    Tracks,
+    Verification,
+    check_tracks,
+    label_sites,
+    unit_rows,
+    verify,
+)
 
 from .cluster_review import ClusterReview, review
 from .pair_calibration import PairCalibration, Pairs, calibrate, cluster_pairs, cosines
@@ -76,7 +83,7 @@ def measure_run(cfg, model, train_set: TrainingSet | None = None) -> RunResult:
     """
     train_set = train_set or TrainingSet(cfg)
     rows = unit_rows(extract_features(model, train_set.feature_loader()))
-    labels = labeler_of(cfg.GCL.LABELS)(rows, **train_set.seen_in_tracks()).labels
+    labels = label_sites(labeler_of(cfg.GCL.LABELS), rows, **train_set.for_labels()).labels
     features = rows.cpu().numpy()
     known = known_pairs(train_set)
     pairs, verification = cluster_pairs(labels), None
@@ -95,7 +102,7 @@ def measure_run(cfg, model, train_set: TrainingSet | None = None) -> RunResult:
         listed,
         features,
         labels,
-        review(features, labels, train_set.known_cameras(), tracks),
+        review(features, labels, train_set.known_cameras(), tracks, train_set.sites),
         pairs,
         calibrate(features, pairs),
         verification,

@@ -14,6 +14,7 @@ from .features import unit_rows
 from .jaccard import SparseDistance, jaccard_distance
 from .labeler import PseudoLabeler, PseudoLabels
 from .neighbours import Neighbours, nearest_neighbours
+from .sites import label_sites
 from .track_pairs import SurePairs, sure_pairs
 from .tracklets import split_tracks
 from .tracks import Tracks, check_tracks
@@ -32,6 +33,7 @@ __all__ = [
     "dbscan",
     "estimate_eps",
     "jaccard_distance",
+    "label_sites",
     "nearest_neighbours",
     "split_tracks",
     "sure_pairs",

@@ -30,6 +30,7 @@ from gcl.data.crop_list import (
 )
 from gcl.data.folder import name_of
 from gcl.data.own_crops import list_folder, no_crops_in, path_below
+from gcl.data.sites import sites_of
 from gcl.engine.data_defaults import data_defaults
 from gcl.inference.trained_encoder import FINAL, LAST
 from gcl.photographs import PhotographError, read_photograph
@@ -135,7 +136,9 @@ def understand(args, load: Callable) -> CropList:
             since = os.path.getmtime(os.path.join(output, CROPS))
             crops = resumed(crops, read_list(folder, output), output, since)
         else:
-            load(args, crops.numbers)  # every value is checked before the first crop is opened
+            # every value is checked before the first crop is opened
+            load(args, crops.numbers)
+            sites_of(cfg.GCL.LABELS.SITES, [crop.camera for crop in crops.crops])
             if not args.dry_run:
                 make_output(output)
             crops = without_unreadable(crops, cfg.INPUT.SIZE_TRAIN)
