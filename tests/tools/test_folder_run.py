@@ -323,6 +323,7 @@ def test_folder_yml_is_pku_s_recipe_at_pku_s_size(tmp_path):
     expected = ["DATASETS.NAMES", ("OwnCrops",), "DATASETS.TESTS", (), "OUTPUT_DIR", cfg.OUTPUT_DIR]
     expected += ["GCL.DATA.FOLDER", str(tmp_path), "GCL.STRUCTURE.DIR", "auto"]
     expected += ["GCL.STRUCTURE.MISSING", "skip", "SOLVER.CHECKPOINT_PERIOD", 1]
+    expected += ["GCL.LABELS.EPS", 0.74]  # of tracks
     pku.merge_from_list(expected)
     assert cfg == pku
 

@@ -19,6 +19,8 @@ FALLS = 10
 """Of these epochs, after which the rate falls."""
 A_TRACK = 16
 """Images of a track that count as different: its other frames show the same again."""
+OF_TRACKS = 0.77
+"""Distance within which two long tracks are one person's."""
 CAMERAS = 64
 """That GCL.CAMERA_NORM can tell apart."""
 OF_A_CAMERA = 32
@@ -40,7 +42,9 @@ def data_defaults(
       far a neighbourhood should reach, does not follow from N where that is small, and where tracks
       are known it matters little. K2 and MIN_SAMPLES: a fifth of it (rounded up; rounded down, at
       most 4).
-    - GCL.LABELS.EPS: 0.55 + 0.0172 log2(d / 640), in 0.55 ... 0.6.
+    - GCL.LABELS.EPS: e = 0.55 + 0.0172 log2(d / 640), in 0.55 ... 0.6; with T tracks
+      e + (0.77 - e) (1 - T / N), as two tracks are as far from each other as their images are in
+      the mean, and a mean of many is never as small as the least.
     - Images of a batch: 32; 16 below 128 images.
     - GCL.CAMERA_NORM: with 2 to 64 cameras of 32 images or more in the mean.
 
@@ -63,6 +67,9 @@ def data_defaults(
     different = min(images, A_TRACK * tracks) if tracks else images
     octaves = max(math.log2(different / 640), 0)
     k1 = min(round(12 + 2.75 * octaves), 30)
+    eps = min(0.55 + 0.0172 * octaves, 0.6)
+    if tracks:
+        eps += (OF_TRACKS - eps) * max(1 - tracks / images, 0)
     batch = 32 if images >= 128 else 16
     if joint:
         epochs = {
@@ -81,6 +88,6 @@ def data_defaults(
         "GCL.LABELS.K1": k1,
         "GCL.LABELS.K2": math.ceil(k1 / 5),
         "GCL.LABELS.MIN_SAMPLES": min(k1 // 5, 4),
-        "GCL.LABELS.EPS": round(min(0.55 + 0.0172 * octaves, 0.6), 2),
+        "GCL.LABELS.EPS": round(eps, 2),
         "GCL.CAMERA_NORM": 2 <= cameras <= CAMERAS and images >= OF_A_CAMERA * cameras,
     }

@@ -232,7 +232,7 @@ def resumed(now: CropList, before: CropList, output: str, since: float = math.in
         notes.append(
             f"--resume: since the run was last started {count_of(len(changed), 'crop')} of it, the"
             f" first {changed[0]}, was written again. Where these are other pictures, their"
-            " structures are of the ones before: start anew in another OUTPUT_DIR."
+            " structures are of the ones before: start anew without --resume."
         )
     if not notes:
         return before
