@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from structure.figures import figure
 
+from gcl.data.track_mates import TrackMates
 from gcl.data.view_dataset import ViewDataset, with_structure
 from gcl.photographs import PhotographError
 from gcl.structure.geometry import render_views, write_geometry
@@ -118,6 +119,22 @@ def test_transform_and_augment_see_the_crop(items, store):
     joint = ViewDataset(items, SIZE, structures=store, augment=negative)[0]
     assert torch.equal(joint["images_aug"], 255 - pixels)
     assert torch.equal(joint["images"], pixels)  # the generator's are not augmented
+
+
+def test_another_crop_of_the_track_comes_along(items):
+    """Of the crops 0 and 2, resized, and mirrored or not; of crop 1, in no track, it is its own."""
+    torch.manual_seed(0)
+    mates = TrackMates([4, -1, 4])
+    dataset = ViewDataset(items, SIZE, transform=lambda image: "toolbox", mates=mates)
+    for index, other in ((0, 2), (1, 1), (2, 0)):
+        pixels = torch.from_numpy(np.asarray(Image.open(items[other][0])).transpose(2, 0, 1).copy())
+        found = [dataset[index] for _ in range(12)]
+        assert {item["images"] for item in found} == {"toolbox"}
+        mirrored = [torch.equal(item["images_mate"], pixels.flip(2).float()) for item in found]
+        straight = [torch.equal(item["images_mate"], pixels.float()) for item in found]
+        assert all(a != b for a, b in zip(mirrored, straight, strict=True))
+        assert any(mirrored) and any(straight)
+    assert "images_mate" not in ViewDataset(items, SIZE, transform=lambda image: "toolbox")[0]
 
 
 def test_grey_and_transparent_pictures_become_rgb(tmp_path, write_crop):

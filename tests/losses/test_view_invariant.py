@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gcl.losses import contrast_loss, own_view_loss, view_invariant_loss
+from gcl.losses import contrast_loss, own_view_loss, track_view_loss, view_invariant_loss
 
 T = 0.1
 
@@ -532,6 +532,50 @@ def test_draws_come_from_the_generator_and_from_nothing_else(device):
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(first, again)
     assert (first != other).all()
+
+
+@pytest.mark.parametrize("num_negatives", [9, 6])
+def test_views_of_tracks_against_the_loop(num_negatives, device):
+    """Own row and a row of the class; negatives are rows of other classes and other tracks,
+    whatever label the track's other rows have."""
+    labels, tracks = [0, 0, 1, 2, 1, -1, 3, 3, -1], [5, 5, 5, 6, -1, 6, 7, 8, -2]
+    f_new, _, bank, indices, y = inputs(labels, [0, 3, 6, 5], device=device)
+    options = {"temperature": T, "num_negatives": num_negatives}
+    known = torch.tensor(tracks, device=device)
+    own, new = track_view_loss(f_new, bank, indices, y, known, **options)
+    rows, found = bank.cpu().double(), []
+    for a, i in zip(unit64(f_new.cpu())[:3], (0, 3, 6), strict=True):  # 5 is an outlier
+        pool = [k for k in range(9) if labels[k] != labels[i] and tracks[k] != tracks[i]]
+        least = len(pool) if num_negatives == 9 else 1
+        found.append(
+            {
+                j: [
+                    h(a, rows[j], a, [rows[k] for k in subset], T)
+                    for size in range(least, len(pool) + 1)
+                    for subset in itertools.combinations(pool, size)
+                ]
+                for j in range(9)
+                if labels[j] == labels[i]
+            }
+        )
+    if num_negatives == 9:
+        expected = sum(each[i][0] for each, i in zip(found, (0, 3, 6), strict=True)) / 3
+        torch.testing.assert_close(own.double().cpu(), expected, rtol=1e-5, atol=1e-6)
+        draws = itertools.product(*([values[0] for values in each.values()] for each in found))
+        assert is_one_of(new, torch.stack([sum(draw) / 3 for draw in draws]))
+    else:  # no more negatives than there are, and at least one
+        for term in (own, new):
+            least = sum(min(min(v) for v in each.values()) for each in found) / 3
+            most = sum(max(max(v) for v in each.values()) for each in found) / 3
+            assert least <= term.double().cpu() <= most
+
+
+def test_views_of_tracks_of_one_have_the_negatives_of_generated_views(device):
+    f, f_new, bank, indices, y = inputs([0, 0, 1, 1, 2], [0, 2], device=device)
+    own, _, _ = view_invariant_loss(f, f_new, bank, indices, y, temperature=T, num_negatives=5)
+    alone = torch.arange(5, device=device)
+    found, _ = track_view_loss(f_new, bank, indices, y, alone, temperature=T, num_negatives=5)
+    torch.testing.assert_close(found, own)
 
 
 def test_unknown_negatives_are_refused():

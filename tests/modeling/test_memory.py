@@ -76,6 +76,15 @@ def test_allocate_replaces_the_rows(device):
     assert bank.state_dict() == {}
 
 
+def test_rows_in_no_track_are_in_none_together():
+    bank = MemoryBank(2, 0.2, 3)
+    assert len({*bank.tracks.tolist()}) == 3 and (bank.tracks < 0).all()
+    bank.allocate(5, tracks=[3, -1, 3, -1, 0])
+    first, second = bank.tracks[[1, 3]].tolist()
+    assert bank.tracks[[0, 2, 4]].tolist() == [3, 3, 0]
+    assert first != second and max(first, second) < 0
+
+
 def test_fill_normalises_rows(device):
     features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     bank = MemoryBank(3, 0.2, 4).to(device)

@@ -69,6 +69,7 @@ CASES = {
     "joint, the encoder alone": ("joint", (*ATTENTION, *STAYS, *EVERYTHING)),
     "joint, with a source": ("joint", (*EVERYTHING, "GCL.SOURCE.NAMES", ("Market1501",))),
     "contrast between cameras": ("contrast", INTER),
+    "tracks as views": ("contrast", ()),
     "negatives of the own camera": ("contrast", ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", "own")),
 }
 
@@ -87,6 +88,8 @@ def model_and_batch(tiny_cfg, case: str, *pairs: object) -> tuple[CfgNode, GCL, 
         model.source.centroids = torch.eye(3, 16, device=model.device)
         source = make_batch(9) | {"targets": torch.tensor([0, 2, 2, 0])}
         batch |= {f"source_{key}": source[key] for key in ("images", "targets", "camids")}
+    if case == "tracks as views":
+        batch["images_mate"] = make_batch(5)["images"]
     if model.proxies is not None:
         model.proxies.build(model.bank)
     return cfg, model, batch

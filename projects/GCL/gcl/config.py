@@ -22,6 +22,7 @@ LOSSES = (
 )
 LEARNERS = ("everything", "apart", "encoder")
 FOREIGN_CAMERAS = ("all", "own", "same")
+TRACKS = ("labels", "views")
 PRETRAINING_LOSSES = ("ReconstructionLoss", "AdversarialLoss", "R1Penalty")
 
 
@@ -120,6 +121,9 @@ def add_gcl_config(cfg: CN) -> None:
     # Table of crops with the columns path, camera, track, time (all but path may be missing): only
     # what it lists is read. "": crops.csv in the folder, where there is one.
     cfg.GCL.DATA.TABLE = ""
+    # What known tracks do: the crops of one get one of the "labels"; or another crop of its track
+    # is a second view of each crop ("views"), and labels know of no track. Contrast alone has it.
+    cfg.GCL.DATA.TRACKS = "labels"
     # Labelled crops in Market-1501's naming, to test on; never trained on. "": none.
     cfg.GCL.DATA.QUERY = ""
     cfg.GCL.DATA.GALLERY = ""
@@ -480,7 +484,7 @@ def _check_own_crops(cfg: CN) -> None:
     if not trained:
         for key, value in node.items():
             _require(
-                value == "",
+                value == (TRACKS[0] if key == "TRACKS" else ""),
                 f"GCL.DATA.{key} is {value}, which {OWN_CROPS} alone reads: set DATASETS.NAMES"
                 f" \"('{OWN_CROPS}',)\", as projects/GCL/configs/folder.yml does.",
             )
@@ -491,6 +495,15 @@ def _check_own_crops(cfg: CN) -> None:
         )
         return
     _require(node.FOLDER != "", "GCL.DATA.FOLDER is empty: give the folder of your crops.")
+    _require(
+        node.TRACKS in TRACKS,
+        f"GCL.DATA.TRACKS is {node.TRACKS!r}: choose from {', '.join(TRACKS)}.",
+    )
+    _require(
+        node.TRACKS != "views" or tuple(cfg.GCL.PHASES) == ("contrast",),
+        "GCL.DATA.TRACKS is views, by which contrast alone learns: set GCL.PHASES"
+        " \"('contrast',)\".",
+    )
     _require(
         cfg.MODEL.META_ARCHITECTURE == "GCL",
         f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which learns from identities:"

@@ -17,11 +17,12 @@ from fastreid.utils import comm
 from gcl.config import OWN_CROPS, ConfigError, generator_size
 from gcl.structure.store import open_store
 
+from .camera_sites import sites_of
 from .folder import dataset_keys
 from .own_crops import OwnCrops, own_arguments
 from .retrieval_dataset import RetrievalDataset
 from .same_lists import problem_of_all
-from .sites import sites_of
+from .track_mates import TrackMates
 from .view_dataset import ViewDataset, with_structure
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class TrainingSet:
         tracks: (N,) integers for the tracks of own crops, -1 where unknown; None, where all are.
         times: (N,) of own crops, nan where unknown; or None. What two tracks of a camera have in
             common of them they were seen at (:func:`~.track_clocks.track_clocks`).
+        track_views: another crop of its track is a view of each image (GCL.DATA.TRACKS).
         sites: (N,) integers for the sites of GCL.LABELS.SITES; None: there is one.
         usable: indices of the images that have structures (all, when no phase needs any).
         structures: where structure images come from, or None.
@@ -67,6 +69,12 @@ class TrainingSet:
         if OWN_CROPS not in names:
             _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
         self.tracks, self.times = _moments(sets, [path for path, _ in self.items])
+        self.track_views = cfg.GCL.DATA.TRACKS == "views"
+        if self.track_views and self.tracks is None:
+            raise ConfigError(
+                "GCL.DATA.TRACKS is views, but no track is known: say by GCL.DATA.PATTERN or a"
+                " table which crops are of one."
+            )
         self.sites = sites_of(cfg.GCL.LABELS.SITES, _camera_names(sets, self.items))
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(
@@ -106,9 +114,10 @@ class TrainingSet:
         return {"tracks": self.tracks, "cameras": cameras, **times}
 
     def for_labels(self) -> dict[str, np.ndarray]:
-        """All that pseudo labels take of images beside their features."""
+        """All that pseudo labels take of images beside their features: sites, and tracks unless
+        these are views."""
         sites = {} if self.sites is None else {"sites": self.sites}
-        return self.seen_in_tracks() | sites
+        return sites if self.track_views else self.seen_in_tracks() | sites
 
     def known_cameras(self) -> np.ndarray | None:
         """(N,) cameras of the images; None: there is but one, or nobody knows any."""
@@ -121,7 +130,10 @@ class TrainingSet:
         cfg = self.cfg
         if phase == "contrast":
             return ViewDataset(
-                self.items, cfg.INPUT.SIZE_TRAIN, transform=build_transforms(cfg, is_train=True)
+                self.items,
+                cfg.INPUT.SIZE_TRAIN,
+                transform=build_transforms(cfg, is_train=True),
+                mates=TrackMates(self.tracks) if self.track_views else None,
             )
         return ViewDataset(
             self.items,

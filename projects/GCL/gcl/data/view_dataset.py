@@ -17,6 +17,8 @@ from torchvision.transforms.functional import InterpolationMode
 from gcl.photographs import photograph_size, read_photograph
 from gcl.structure.store import TURNS, MissingStructureError, StructureStore
 
+from .track_mates import TrackMates
+
 Images = tuple[Image.Image, ...]
 
 
@@ -29,7 +31,9 @@ class ViewDataset(Dataset):
     - ``indices``: row in the memory bank,
     - ``structure_ori``, ``structure_new``: (1, h, w) in [0, 1], own view and a turned view whose
       yaw is drawn uniformly from the seven turns, when ``structures`` is given,
-    - ``images_aug``: the crop under ``augment``, when that is given.
+    - ``images_aug``: the crop under ``augment``, when that is given,
+    - ``images_mate``: another crop of its track, resized and by half a chance mirrored, when
+      ``mates`` is given.
 
     Args:
         items: (path, camera id) of each crop.
@@ -38,6 +42,7 @@ class ViewDataset(Dataset):
         structure_size: (h, w) of structure images.
         transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
         augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
+        mates: of the crops, beside ``transform``.
     """
 
     # Identity labels are never in here; the toolbox sizes its classifier by this, and GCL has none.
@@ -52,6 +57,7 @@ class ViewDataset(Dataset):
         structure_size: tuple[int, int] | None = None,
         transform: Callable[[Image.Image], Tensor] | None = None,
         augment: Callable[[Image.Image], Tensor] | None = None,
+        mates: TrackMates | None = None,
     ) -> None:
         self.items = list(items)
         self.size = tuple(size)
@@ -59,6 +65,7 @@ class ViewDataset(Dataset):
         self.structure_size = structure_size or self.size
         self.transform = transform
         self.augment = augment
+        self.mates = mates
 
     def __len__(self) -> int:
         return len(self.items)
@@ -71,6 +78,8 @@ class ViewDataset(Dataset):
             item["images_aug"] = self.augment(image)
         if self.transform is not None:
             item["images"] = self.transform(image)
+            if self.mates is not None:
+                item["images_mate"] = self._mate(index)
             return item
         views = (TF.resize(image, self.size, InterpolationMode.BICUBIC),)
         if self.structures is not None:
@@ -79,6 +88,11 @@ class ViewDataset(Dataset):
             item["structure_ori"], item["structure_new"] = map(self._structure_tensor, views[1:])
         item["images"] = TF.pil_to_tensor(views[0]).float()
         return item
+
+    def _mate(self, index: int) -> Tensor:
+        image = read_photograph(self.items[self.mates.draw(index)][0], self.size)
+        image = TF.resize(image, self.size, InterpolationMode.BICUBIC)
+        return TF.pil_to_tensor(TF.hflip(image) if torch.rand(()) < 0.5 else image).float()
 
     def views(self, index: int) -> Tensor:
         """Structure images of one person from its own view and all seven turns, (8, 1, h, w)."""

@@ -6,7 +6,12 @@ from .inter_camera import inter_camera_loss
 from .perceptual import perceptual_distance
 from .precision import full_precision
 from .reconstruction import feature_consistency_loss, reconstruction_loss
-from .view_invariant import contrast_loss, own_view_loss, view_invariant_loss
+from .view_invariant import (
+    contrast_loss,
+    own_view_loss,
+    track_view_loss,
+    view_invariant_loss,
+)
 
 __all__ = [
     "centroid_loss",
@@ -20,5 +25,6 @@ __all__ = [
     "perceptual_distance",
     "r1_penalty",
     "reconstruction_loss",
+    "track_view_loss",
     "view_invariant_loss",
 ]

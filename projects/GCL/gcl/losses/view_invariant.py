@@ -118,6 +118,42 @@ def view_invariant_loss(
     )
 
 
+def track_view_loss(
+    f_new: Tensor,
+    bank: Tensor,
+    indices: Tensor,
+    labels: Tensor,
+    tracks: Tensor,
+    *,
+    temperature: float,
+    num_negatives: int,
+    cameras: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""The first two terms of the view-invariant loss, where a view is another photograph of the
+    track: :math:`L_{vi} = h(f', M_i, f')` and :math:`L_{vi}' = h(f', M_j, f')`, without the rows of
+    its own track among the negatives, whatever their labels.
+
+    Args:
+        f_new: (B, D) embeddings of the other photographs, normalised here.
+        tracks: (N,) track of each bank row; rows in none have numbers of their own.
+        bank, indices, labels, temperature, num_negatives, cameras, generator: as in
+            :func:`view_invariant_loss`.
+
+    Returns:
+        two scalars, as there.
+    """
+    f_new, y = _unit(f_new), labels[indices]
+    rows, mask = _draw_negatives(indices, labels, num_negatives, cameras, generator)
+    mask = mask & (tracks[rows] != tracks[indices][:, None])
+    log_sum = _log_sum(f_new, bank, rows, mask, temperature)
+    (j,) = _draw_positives(y, labels, 1, num_negatives, generator)
+    return (
+        _mean_of_labelled(_nce(f_new, bank[indices], log_sum, temperature), y),
+        _mean_of_labelled(_nce(f_new, bank[j], log_sum, temperature), y),
+    )
+
+
 def own_view_loss(
     f_new: Tensor, bank: Tensor, indices: Tensor, labels: Tensor, *, temperature: float
 ) -> Tensor:

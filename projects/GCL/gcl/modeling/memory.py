@@ -33,6 +33,7 @@ class MemoryBank(nn.Module):
         features: (N, D) float32 or float16; zeros until :meth:`fill`.
         labels: (N,) int64 pseudo labels, -1 = outlier or not clustered yet.
         cameras: (N,) int64 cameras of the images.
+        tracks: (N,) int64 tracks of the images, below 0 and different for those that are in none.
     """
 
     def __init__(self, dim: int, alpha: float, num_images: int = 0, *, half: bool = False) -> None:
@@ -43,16 +44,27 @@ class MemoryBank(nn.Module):
         self.register_buffer("labels", torch.full((num_images,), -1), persistent=False)
         cameras = torch.zeros(num_images, dtype=torch.long)
         self.register_buffer("cameras", cameras, persistent=False)
+        self.register_buffer("tracks", -1 - torch.arange(num_images), persistent=False)
 
-    def allocate(self, num_images: int, cameras: Sequence[int] | None = None) -> None:
+    def allocate(
+        self,
+        num_images: int,
+        cameras: Sequence[int] | None = None,
+        tracks: Sequence[int] | None = None,
+    ) -> None:
         """Make N empty rows, in the place of those that there were.
 
         Args:
             cameras: N cameras; None: one has seen all images.
+            tracks: N tracks, -1 = in none; None: nobody knows any.
         """
         self.features = self.features.new_zeros(num_images, self.features.shape[1])
         self.labels = self.labels.new_full((num_images,), -1)
         self.cameras = self.labels.new_tensor([0] * num_images if cameras is None else cameras)
+        self.tracks = -1 - torch.arange(num_images, device=self.labels.device)
+        if tracks is not None:
+            known = self.labels.new_tensor(tracks)
+            self.tracks = torch.where(known < 0, self.tracks, known)
 
     @torch.no_grad()
     def fill(self, features: Tensor) -> None:

@@ -23,6 +23,7 @@ from gcl.losses import (
     inter_camera_loss,
     r1_penalty,
     reconstruction_loss,
+    track_view_loss,
     view_invariant_loss,
 )
 
@@ -235,6 +236,8 @@ class GCL(nn.Module):
             cameras=self._negative_cameras(),
         )
         losses = {"loss_view_ori": options.SCALE * loss}
+        if "images_mate" in batch:
+            losses |= self._track_views(batch, indices)
         return losses | self._inter_camera_loss(batch, f, indices)
 
     def _generator_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
@@ -450,6 +453,24 @@ class GCL(nn.Module):
             "loss_view_ori": options.SCALE * ori,
         }
         return losses | self._inter_camera_loss(batch, f, indices)
+
+    def _track_views(self, batch: dict[str, Tensor], indices: Tensor) -> dict[str, Tensor]:
+        """Beside phase 1: another photograph of each track in the place of a generated view."""
+        view = self.preprocess_image(batch, "images_mate")
+        with untracked(self.heads):
+            f_new = self.heads(self._feature_map(view, tracks=False), camids=batch["camids"])
+        options = self.losses.VIEW
+        own, new = track_view_loss(
+            f_new,
+            self.bank.features,
+            indices,
+            self.bank.labels,
+            self.bank.tracks,
+            temperature=options.TEMPERATURE,
+            num_negatives=options.NUM_NEGATIVES,
+            cameras=self._negative_cameras(),
+        )
+        return {"loss_track_own": options.SCALE * own, "loss_track_new": options.SCALE * new}
 
     def _inter_camera_loss(
         self, batch: dict[str, Tensor], f: Tensor, indices: Tensor

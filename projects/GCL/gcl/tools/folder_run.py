@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gcl.config import AUTO, OWN_CROPS, ConfigError
+from gcl.data.camera_sites import sites_of
 from gcl.data.crop_list import (
     CROPS,
     SKIPPED,
@@ -30,7 +31,6 @@ from gcl.data.crop_list import (
 )
 from gcl.data.folder import name_of
 from gcl.data.own_crops import list_folder, no_crops_in, path_below
-from gcl.data.sites import sites_of
 from gcl.engine.data_defaults import data_defaults
 from gcl.inference.trained_encoder import FINAL, LAST
 from gcl.photographs import PhotographError, read_photograph

@@ -3,7 +3,7 @@
 import pytest
 
 from gcl.config import ConfigError
-from gcl.data.sites import sites_of
+from gcl.data.camera_sites import sites_of
 
 CAMERAS = ["gate", "hall", "gate", "yard", "hall"]
 
