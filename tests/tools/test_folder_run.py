@@ -349,6 +349,15 @@ def test_contrast_alone_is_one_key(tmp_path):
     assert cfg.GCL.CONTRAST.EPOCHS == 16  # folder.yml's own are the two before views teach
 
 
+def test_labels_that_know_of_no_track_have_the_values_of_crops(tmp_path):
+    pairs = ["GCL.PHASES", "('contrast',)", "GCL.DATA.FOLDER", str(tmp_path)]
+    pairs += ["GCL.DATA.TRACKS", "views"]
+    cfg = read_config(str(FOLDER), pairs)
+    follow_folder(cfg, own_keys(str(FOLDER), pairs), Numbers(4821, 6, 990))
+    alone = read_config(str(FOLDER.parent / "ablations" / "cuhk03_contrast.yml"), [])
+    assert cfg.GCL.LABELS == alone.GCL.LABELS and cfg.GCL.CONTRAST == alone.GCL.CONTRAST
+
+
 def test_an_own_labelled_part_is_tested_beside_other_sets(tmp_path):
     cfg = read_config(
         str(FOLDER),

@@ -282,6 +282,8 @@ def without_unreadable(crops: CropList, size: Sequence[int]) -> CropList:
 
 
 def _defaults(cfg, numbers: Numbers) -> dict[str, object]:
+    if cfg.GCL.DATA.TRACKS == "views":  # labels know of none
+        numbers = numbers._replace(tracks=0)
     return data_defaults(*numbers, joint="joint" in cfg.GCL.PHASES)
 
 
