@@ -198,6 +198,15 @@ def test_fewer_images_than_k1_is_a_warning_with_the_remedy(trainer, build, caplo
     assert (f"K1 {k1}: lower K1" in caplog.text) == warned
 
 
+@pytest.mark.parametrize(("k1", "warned"), [(6, True), (5, False)])
+def test_the_smallest_site_counts(trainer, build, caplog, k1, warned):
+    sites = {"sites": np.arange(N) >= 5}
+    trainer.gcl.bank.labels.zero_()
+    with caplog.at_level(logging.WARNING, "gcl.engine.hooks"):
+        build(known=sites, GCL__LABELS__K1=k1).before_epoch()
+    assert ("Only 5 training images at a site" in caplog.text) == warned
+
+
 def labelled(clusters, outliers, crowded=0):
     """A stand-in for the labeler's result on N images."""
     labels = np.concatenate([np.arange(N - outliers) % clusters, np.full(outliers, -1)])

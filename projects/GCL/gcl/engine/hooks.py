@@ -133,10 +133,13 @@ class PseudoLabelHook(HookBase):
         if self.fresh and not place.first:  # PhaseHook has just filled it otherwise
             loader = trainer.train_set.feature_loader()
             model.bank.fill(check_start(trainer, extract_features(model, loader)))
-        if len(model.bank.labels) < self.k1:
+        sites = self.known.get("sites", np.zeros(len(model.bank.labels)))
+        fewest = np.unique(sites, return_counts=True)[1].min()
+        if fewest < self.k1:
             logger.warning(
-                "Only %d training images, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",
-                len(model.bank.labels),
+                "Only %d training images%s, fewer than GCL.LABELS.K1 %d: lower K1 (and K2).",
+                fewest,
+                " at a site (GCL.LABELS.SITES)" if "sites" in self.known else "",
                 self.k1,
             )
         result = label_sites(self.labeler, model.bank.features, **self.known)
