@@ -39,12 +39,6 @@ def view_invariant(f: Tensor, f_new: Tensor) -> Tensor:
     ).sum()
 
 
-def track_view(f: Tensor, f_new: Tensor) -> Tensor:
-    rows, labels, indices = (x.to(f.device) for x in bank())
-    options = {"temperature": 0.04, "num_negatives": 99}
-    return sum(losses.track_view_loss(f_new, rows, indices, labels, labels // 2, **options))
-
-
 def own_view(f: Tensor, f_new: Tensor) -> Tensor:
     rows, labels, indices = (x.to(f.device) for x in bank())
     return losses.own_view_loss(f_new, rows, indices, labels, temperature=0.04).sum()
@@ -71,7 +65,6 @@ def penalty(f: Tensor, f_new: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "contrast_loss": contrast,
     "view_invariant_loss": view_invariant,
-    "track_view_loss": track_view,
     "own_view_loss": own_view,
     "reconstruction_loss": losses.reconstruction_loss,
     "feature_consistency_loss": lambda f, g: losses.feature_consistency_loss(f, g, 2 * g),

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gcl.losses import contrast_loss, own_view_loss, track_view_loss, view_invariant_loss
+from gcl.losses import contrast_loss, own_view_loss, view_invariant_loss
 
 T = 0.1
 
@@ -537,12 +537,16 @@ def test_draws_come_from_the_generator_and_from_nothing_else(device):
 @pytest.mark.parametrize("num_negatives", [9, 6])
 def test_views_of_tracks_against_the_loop(num_negatives, device):
     """Own row and a row of the class; negatives are rows of other classes and other tracks,
-    whatever label the track's other rows have."""
+    whatever label the track's other rows have. The original's are rows of other classes."""
     labels, tracks = [0, 0, 1, 2, 1, -1, 3, 3, -1], [5, 5, 5, 6, -1, 6, 7, 8, -2]
-    f_new, _, bank, indices, y = inputs(labels, [0, 3, 6, 5], device=device)
-    options = {"temperature": T, "num_negatives": num_negatives}
+    f, f_new, *rest = args = inputs(labels, [0, 3, 6, 5], device=device)
+    bank = rest[0]
+    options = {"temperature": T, "num_negatives": num_negatives, "negatives": "own"}
     known = torch.tensor(tracks, device=device)
-    own, new = track_view_loss(f_new, bank, indices, y, known, **options)
+    own, new, ori = view_invariant_loss(*args, **options, tracks=known)
+    if num_negatives == 9:
+        images = per_image(*(a.cpu() for a in args), "own", T)
+        assert is_one_of(ori, possible_means(images, "ori"))
     rows, found = bank.cpu().double(), []
     for a, i in zip(unit64(f_new.cpu())[:3], (0, 3, 6), strict=True):  # 5 is an outlier
         pool = [k for k in range(9) if labels[k] != labels[i] and tracks[k] != tracks[i]]
@@ -570,12 +574,16 @@ def test_views_of_tracks_against_the_loop(num_negatives, device):
             assert least <= term.double().cpu() <= most
 
 
-def test_views_of_tracks_of_one_have_the_negatives_of_generated_views(device):
-    f, f_new, bank, indices, y = inputs([0, 0, 1, 1, 2], [0, 2], device=device)
-    own, _, _ = view_invariant_loss(f, f_new, bank, indices, y, temperature=T, num_negatives=5)
-    alone = torch.arange(5, device=device)
-    found, _ = track_view_loss(f_new, bank, indices, y, alone, temperature=T, num_negatives=5)
-    torch.testing.assert_close(found, own)
+@pytest.mark.parametrize("negatives", ["new", "own"])
+def test_tracks_of_one_change_nothing(negatives, device):
+    args = inputs([0, 0, 1, 1, 2], [0, 2], device=device)
+
+    def losses(tracks: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        g = torch.Generator(device=device).manual_seed(0)
+        options = {"temperature": T, "num_negatives": 3, "negatives": negatives, "generator": g}
+        return view_invariant_loss(*args, **options, tracks=tracks)
+
+    assert losses(torch.arange(5, device=device)) == losses(None)
 
 
 def test_unknown_negatives_are_refused():

@@ -70,6 +70,7 @@ CASES = {
     "joint, with a source": ("joint", (*EVERYTHING, "GCL.SOURCE.NAMES", ("Market1501",))),
     "contrast between cameras": ("contrast", INTER),
     "tracks as views": ("contrast", ()),
+    "joint, tracks as views": ("joint", ("GCL.JOINT.LEARNS", "encoder", "GCL.JOINT.UNTURNED", 0.5)),
     "negatives of the own camera": ("contrast", ("MODEL.LOSSES.VIEW.NEGATIVE_CAMERAS", "own")),
 }
 
@@ -88,7 +89,7 @@ def model_and_batch(tiny_cfg, case: str, *pairs: object) -> tuple[CfgNode, GCL, 
         model.source.centroids = torch.eye(3, 16, device=model.device)
         source = make_batch(9) | {"targets": torch.tensor([0, 2, 2, 0])}
         batch |= {f"source_{key}": source[key] for key in ("images", "targets", "camids")}
-    if case == "tracks as views":
+    if "tracks as views" in case:
         batch["images_mate"] = make_batch(5)["images"]
     if model.proxies is not None:
         model.proxies.build(model.bank)

@@ -500,11 +500,6 @@ def _check_own_crops(cfg: CN) -> None:
         f"GCL.DATA.TRACKS is {node.TRACKS!r}: choose from {', '.join(TRACKS)}.",
     )
     _require(
-        node.TRACKS != "views" or tuple(cfg.GCL.PHASES) == ("contrast",),
-        "GCL.DATA.TRACKS is views, by which contrast alone learns: set GCL.PHASES"
-        " \"('contrast',)\".",
-    )
-    _require(
         cfg.MODEL.META_ARCHITECTURE == "GCL",
         f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which learns from identities:"
         f" {OWN_CROPS} has none and trains GCL alone.",

@@ -127,22 +127,20 @@ class TrainingSet:
     def dataset(self, phase: str) -> ViewDataset:
         """What ``phase`` trains on: toolbox-augmented crops in "contrast", else crops with
         structures."""
-        cfg = self.cfg
+        cfg, size = self.cfg, self.cfg.INPUT.SIZE_TRAIN
+        mates = TrackMates(self.tracks) if self.track_views and phase != "generator" else None
         if phase == "contrast":
-            return ViewDataset(
-                self.items,
-                cfg.INPUT.SIZE_TRAIN,
-                transform=build_transforms(cfg, is_train=True),
-                mates=TrackMates(self.tracks) if self.track_views else None,
-            )
+            transform = build_transforms(cfg, is_train=True)
+            return ViewDataset(self.items, size, transform=transform, mates=mates)
         return ViewDataset(
             self.items,
-            cfg.INPUT.SIZE_TRAIN,
+            size,
             structures=self.structures,
             structure_size=generator_size(cfg),
             augment=build_transforms(cfg, is_train=True)
             if phase == "joint" and cfg.GCL.JOINT.AUGMENT
             else None,
+            mates=mates,
         )
 
     def train_loader(self, phase: str, sampler):

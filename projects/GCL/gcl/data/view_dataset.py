@@ -42,7 +42,7 @@ class ViewDataset(Dataset):
         structure_size: (h, w) of structure images.
         transform: PIL crop -> (3, H, W) tensor 0-255 (a toolbox transform); None: resize only.
         augment: PIL crop -> (3, H, W) tensor, for ``images_aug``.
-        mates: of the crops, beside ``transform``.
+        mates: of the crops.
     """
 
     # Identity labels are never in here; the toolbox sizes its classifier by this, and GCL has none.
@@ -74,12 +74,12 @@ class ViewDataset(Dataset):
         path, camera = self.items[index]
         image = read_photograph(path, self.size)
         item = {"targets": -1, "camids": camera, "img_paths": path, "indices": int(index)}
+        if self.mates is not None:
+            item["images_mate"] = self._mate(index)
         if self.augment is not None:
             item["images_aug"] = self.augment(image)
         if self.transform is not None:
             item["images"] = self.transform(image)
-            if self.mates is not None:
-                item["images_mate"] = self._mate(index)
             return item
         views = (TF.resize(image, self.size, InterpolationMode.BICUBIC),)
         if self.structures is not None:

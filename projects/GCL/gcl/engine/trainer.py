@@ -134,7 +134,8 @@ class GCLTrainer(TestedTrainer, DefaultTrainer):
         seed_all_rng(seed_of(seed, self.plan.num_epochs))  # the model's initial weights
         super().__init__(cfg)
         cameras = [camera for _, camera in self.train_set.items]
-        self.gcl.bank.allocate(len(cameras), cameras, self.train_set.tracks)
+        tracks = self.train_set.tracks if self.train_set.track_views else None
+        self.gcl.bank.allocate(len(cameras), cameras, tracks)
         self.graphed = graphed_step(self.gcl, cfg) if cfg.GCL.CUDA_GRAPHS else None
         self._losses = self._trainer._write_metrics = LateLosses(self._trainer._write_metrics)
         parts = {"bank": BankState(self.gcl.bank), "training_state": self.state}

@@ -9,7 +9,6 @@ from .reconstruction import feature_consistency_loss, reconstruction_loss
 from .view_invariant import (
     contrast_loss,
     own_view_loss,
-    track_view_loss,
     view_invariant_loss,
 )
 
@@ -25,6 +24,5 @@ __all__ = [
     "perceptual_distance",
     "r1_penalty",
     "reconstruction_loss",
-    "track_view_loss",
     "view_invariant_loss",
 ]

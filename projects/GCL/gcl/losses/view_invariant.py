@@ -69,6 +69,7 @@ def view_invariant_loss(
     num_negatives: int,
     negatives: str = "new",
     cameras: Tensor | None = None,
+    tracks: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""The three terms of the view-invariant loss.
@@ -95,6 +96,9 @@ def view_invariant_loss(
             all rows of other classes when there are fewer.
         negatives: "new" (released code) or "own", see above.
         cameras: as in :func:`contrast_loss`.
+        tracks: (N,) track of each bank row; rows in none have numbers of their own. Rows of an
+            image's own track are no negatives of f', whatever their labels: for views that are
+            other photographs of it. None: all rows of other classes are.
         generator: random source of the draws, on the device of ``bank``.
 
     Returns:
@@ -107,50 +111,17 @@ def view_invariant_loss(
     if negatives not in ("new", "own"):
         raise ValueError(f"negatives must be 'new' or 'own', not {negatives!r}")
     f, f_new, y = _unit(f), _unit(f_new), labels[indices]
-    n_k = _draw_negatives(indices, labels, num_negatives, cameras, generator)
-    log_sum_new = _log_sum(f_new, bank, *n_k, temperature)
-    log_sum_ori = log_sum_new if negatives == "new" else _log_sum(f, bank, *n_k, temperature)
+    rows, mask = _draw_negatives(indices, labels, num_negatives, cameras, generator)
+    others = mask if tracks is None else mask & (tracks[rows] != tracks[indices][:, None])
+    log_sum_new = _log_sum(f_new, bank, rows, others, temperature)
+    log_sum_ori = log_sum_new
+    if negatives == "own":
+        log_sum_ori = _log_sum(f, bank, rows, mask, temperature)
     j, j2 = _draw_positives(y, labels, 2, num_negatives, generator)
     return (
         _mean_of_labelled(_nce(f_new, bank[indices], log_sum_new, temperature), y),
         _mean_of_labelled(_nce(f_new, bank[j], log_sum_new, temperature), y),
         _mean_of_labelled(_nce(f, bank[j2], log_sum_ori, temperature), y),
-    )
-
-
-def track_view_loss(
-    f_new: Tensor,
-    bank: Tensor,
-    indices: Tensor,
-    labels: Tensor,
-    tracks: Tensor,
-    *,
-    temperature: float,
-    num_negatives: int,
-    cameras: Tensor | None = None,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]:
-    r"""The first two terms of the view-invariant loss, where a view is another photograph of the
-    track: :math:`L_{vi} = h(f', M_i, f')` and :math:`L_{vi}' = h(f', M_j, f')`, without the rows of
-    its own track among the negatives, whatever their labels.
-
-    Args:
-        f_new: (B, D) embeddings of the other photographs, normalised here.
-        tracks: (N,) track of each bank row; rows in none have numbers of their own.
-        bank, indices, labels, temperature, num_negatives, cameras, generator: as in
-            :func:`view_invariant_loss`.
-
-    Returns:
-        two scalars, as there.
-    """
-    f_new, y = _unit(f_new), labels[indices]
-    rows, mask = _draw_negatives(indices, labels, num_negatives, cameras, generator)
-    mask = mask & (tracks[rows] != tracks[indices][:, None])
-    log_sum = _log_sum(f_new, bank, rows, mask, temperature)
-    (j,) = _draw_positives(y, labels, 1, num_negatives, generator)
-    return (
-        _mean_of_labelled(_nce(f_new, bank[indices], log_sum, temperature), y),
-        _mean_of_labelled(_nce(f_new, bank[j], log_sum, temperature), y),
     )
 
 

@@ -23,7 +23,6 @@ from gcl.losses import (
     inter_camera_loss,
     r1_penalty,
     reconstruction_loss,
-    track_view_loss,
     view_invariant_loss,
 )
 
@@ -45,6 +44,8 @@ class Views(NamedTuple):
     map_new: Tensor | None = None  # E_id's last feature map of x'_new
 
 
+ALL = slice(None)
+"""Of the images of a batch."""
 CYCLE_LOSSES = {"CycleLoss", "FeatureConsistencyLoss"}
 """Losses that need x''_ori."""
 
@@ -223,21 +224,22 @@ class GCL(nn.Module):
         return losses | self._source_loss(batch) if "source_images" in batch else losses
 
     def _contrast_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Phase 1: L_vi'' with its own negatives."""
+        """Phase 1: L_vi'' with its own negatives; where tracks are views, all of L_vi."""
         f, indices = self._embed(batch, self._feature_map(x))
         options = self.losses.VIEW
-        loss = contrast_loss(
-            f,
-            self.bank.features,
-            indices,
-            self.bank.labels,
-            temperature=options.TEMPERATURE,
-            num_negatives=options.NUM_NEGATIVES,
-            cameras=self._negative_cameras(),
-        )
-        losses = {"loss_view_ori": options.SCALE * loss}
         if "images_mate" in batch:
-            losses |= self._track_views(batch, indices)
+            losses = self._view_losses(f, self._embed_mates(batch), indices, negatives="own")
+        else:
+            loss = contrast_loss(
+                f,
+                self.bank.features,
+                indices,
+                self.bank.labels,
+                temperature=options.TEMPERATURE,
+                num_negatives=options.NUM_NEGATIVES,
+                cameras=self._negative_cameras(),
+            )
+            losses = {"loss_view_ori": options.SCALE * loss}
         return losses | self._inter_camera_loss(batch, f, indices)
 
     def _generator_iteration(self, batch: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
@@ -429,14 +431,51 @@ class GCL(nn.Module):
         elif map_x is None:
             map_x = self._feature_map(x)
         f, indices = self._embed(batch, map_x)
+        if "images_mate" in batch:
+            f_new, order = self._embed_mates_and_views(batch, view)
+            losses = self._view_losses(f[order], f_new, indices[order])
+            return losses | self._inter_camera_loss(batch, f, indices)
         if self.swap_backgrounds or self.unturned > 0:
             view, map_view = self._taught_view(view, x, batch), None
         if map_view is None:
             map_view = self._view_map(view, x, learns=True)
         with untracked(self.heads):
             f_new = self.heads(map_view, camids=batch["camids"], generated=True)
+        losses = self._view_losses(f, f_new, indices)
+        return losses | self._inter_camera_loss(batch, f, indices)
+
+    def _embed_mates(self, batch: dict[str, Tensor], rows: Tensor | slice = ALL) -> Tensor:
+        """f' of another photograph of its track, of ``rows`` of a batch's images."""
+        mates = self.preprocess_image(batch, "images_mate")[rows]
+        with untracked(self.heads):
+            maps = self._feature_map(mates, tracks=False)
+            return self.heads(maps, camids=self.here(batch["camids"])[rows])
+
+    def _embed_mates_and_views(
+        self, batch: dict[str, Tensor], view: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Phase 3 where tracks are views: f' (B, D), of another photograph of its track for a share
+        GCL.JOINT.UNTURNED of the batch, by chance, and of x'_new (B, 3, h, w) for the others; and
+        whose they are (B,)."""
+        order = torch.randperm(len(view), device=self.device)
+        mates, drawn = order.tensor_split([round(self.unturned * len(view))])
+        parts = [self._embed_mates(batch, mates)] if len(mates) else []
+        if len(drawn):
+            view = view[drawn]
+            if self.swap_backgrounds:
+                view = swap_backgrounds(view, self._structures(batch)[1][drawn])
+            map_view = self._view_map(view, batch["images_mate"], learns=True)
+            camids = self.here(batch["camids"])[drawn]
+            with untracked(self.heads):
+                parts.append(self.heads(map_view, camids=camids, generated=True))
+        return torch.cat(parts), order
+
+    def _view_losses(
+        self, f: Tensor, f_new: Tensor, indices: Tensor, negatives: str = ""
+    ) -> dict[str, Tensor]:
+        """L_vi of originals f (B, D) and views f' (B, D) with rows ``indices`` (B,)."""
         options = self.losses.VIEW
-        own, new, ori = view_invariant_loss(
+        terms = view_invariant_loss(
             f,
             f_new,
             self.bank.features,
@@ -444,33 +483,12 @@ class GCL(nn.Module):
             self.bank.labels,
             temperature=options.TEMPERATURE,
             num_negatives=options.NUM_NEGATIVES,
-            negatives=options.NEGATIVES,
+            negatives=negatives or options.NEGATIVES,
             cameras=self._negative_cameras(),
+            tracks=self.bank.tracks,
         )
-        losses = {
-            "loss_view_own": options.SCALE * own,
-            "loss_view_new": options.SCALE * new,
-            "loss_view_ori": options.SCALE * ori,
-        }
-        return losses | self._inter_camera_loss(batch, f, indices)
-
-    def _track_views(self, batch: dict[str, Tensor], indices: Tensor) -> dict[str, Tensor]:
-        """Beside phase 1: another photograph of each track in the place of a generated view."""
-        view = self.preprocess_image(batch, "images_mate")
-        with untracked(self.heads):
-            f_new = self.heads(self._feature_map(view, tracks=False), camids=batch["camids"])
-        options = self.losses.VIEW
-        own, new = track_view_loss(
-            f_new,
-            self.bank.features,
-            indices,
-            self.bank.labels,
-            self.bank.tracks,
-            temperature=options.TEMPERATURE,
-            num_negatives=options.NUM_NEGATIVES,
-            cameras=self._negative_cameras(),
-        )
-        return {"loss_track_own": options.SCALE * own, "loss_track_new": options.SCALE * new}
+        names = ("loss_view_own", "loss_view_new", "loss_view_ori")
+        return {name: options.SCALE * term for name, term in zip(names, terms, strict=True)}
 
     def _inter_camera_loss(
         self, batch: dict[str, Tensor], f: Tensor, indices: Tensor
@@ -493,10 +511,11 @@ class GCL(nn.Module):
         return {"loss_inter_camera": options.SCALE * loss}
 
     def _taught_view(self, view: Tensor, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Views for E_id to learn from: some are the crops x themselves (GCL.JOINT.UNTURNED), and
-        all are on another's background where GCL.JOINT.SWAP_BACKGROUNDS is on."""
+        """Views for E_id to learn from: some are the crops x themselves (GCL.JOINT.UNTURNED; not
+        where tracks are views, which take their place), and all are on another's background where
+        GCL.JOINT.SWAP_BACKGROUNDS is on."""
         s_ori, s = self._structures(batch)
-        if self.unturned > 0:  # 0 asks for no chance
+        if self.unturned > 0 and "images_mate" not in batch:  # 0 asks for no chance
             unturned = (torch.rand(len(x), device=x.device) < self.unturned)[:, None, None, None]
             view = torch.where(unturned, self.resize(x, view.shape[-2:]), view)
             s = torch.where(unturned, s_ori, s)
