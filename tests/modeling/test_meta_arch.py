@@ -653,6 +653,43 @@ def test_some_views_are_unturned_row_by_row(unturned):
     assert len(set(counts)) > 2 and 12 < sum(counts) < 36  # of 48
 
 
+@pytest.mark.parametrize("swap", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_photographs_of_the_track_take_the_place_of_unturned_crops(unturned, share, swap):
+    """A share of the batch has its other photograph as it is, the rest its drawing, on another's
+    background among these; f' is of the order's images, by the statistics of what it shows."""
+    model, batch = unturned(share, swap, "GCL.CAMERA_NORM", True)
+    batch["images_mate"] = make_batch(5, (128, 64))["images"]
+    x, (_, new) = model.preprocess_image(batch, "images_mate"), candidates(model, batch)
+    heads, calls = model.heads, []
+    model.heads.register_forward_pre_hook(
+        lambda _, args, options: calls.append(options), with_kwargs=True
+    )
+    seen = passes(model)
+    torch.manual_seed(0)
+    f_new, order = model._embed_mates_and_views(batch, new)
+    assert sorted(order.tolist()) == [0, 1, 2, 3] and f_new.shape == (4, heads.embedding_dim)
+    count = int(4 * share)
+    wanted = [(x[order[:count]], order[:count], False)] if count else []
+    if count < 4:
+        drawn = order[count:]
+        view = swap_backgrounds(new[drawn], batch["structure_new"][drawn]) if swap else new[drawn]
+        wanted.append((model.resize(view, (128, 64)), drawn, True))
+    for look, call, (images, rows, generated) in zip(seen, calls, wanted, strict=True):
+        assert torch.equal(look, images)
+        assert torch.equal(call["camids"], batch["camids"][rows])
+        assert call.get("generated", False) == generated
+
+
+def test_statistics_of_views_are_of_drawings_where_tracks_are_views(unturned):
+    """Photographs of the track are standardised as the cameras' images are."""
+    model, batch = unturned(1.0, False)
+    _, new = candidates(model, batch)
+    seen = passes(model)
+    model.pool_views(batch | {"images_mate": batch["images"]})
+    assert torch.equal(seen[-1], model.resize(new, (128, 64)))
+
+
 @BOTH
 @pytest.mark.parametrize("feature", [True, False])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

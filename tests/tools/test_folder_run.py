@@ -218,13 +218,19 @@ def test_a_crop_that_goes_while_the_run_trains_ends_it_with_its_name(
     assert end is None and (out / "result" / "report.html").is_file()
 
 
-def test_tracks_are_views_where_they_are_asked_for(command, tmp_path):
-    end, printed = command(GCL__PHASES="('contrast',)", GCL__DATA__TRACKS="views")
+@pytest.mark.parametrize("phases", ["('contrast',)", "('contrast', 'generator', 'joint')"])
+def test_tracks_are_views_where_they_are_asked_for(command, tmp_path, phases):
+    end, _ = command(GCL__PHASES=phases, GCL__DATA__TRACKS="views")
     assert end is None, end
-    scalars = {key for line in runs.metrics(tmp_path / "out") for key in line}
-    assert {"loss_track_own", "loss_track_new", "loss_view_ori", "tracks/auc"} <= scalars
-    unknown = {"GCL__DATA__PATTERN": "{camera}/{}/{}", "OUTPUT_DIR": str(tmp_path / "other")}
-    end, _ = command(GCL__PHASES="('contrast',)", GCL__DATA__TRACKS="views", **unknown)
+    lines = runs.metrics(tmp_path / "out")
+    scalars = {key for line in lines for key in line}
+    assert {"loss_view_own", "loss_view_new", "loss_view_ori", "tracks/auc"} <= scalars
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_tracks_that_nobody_knows_are_no_views(command, options):
+    unknown = {"GCL__DATA__PATTERN": "{camera}/{}/{}", "GCL__DATA__TRACKS": "views"}
+    end, _ = command(*options, **unknown)
     assert "GCL.DATA.TRACKS is views, but no track is known" in end
 
 
@@ -254,7 +260,6 @@ def test_a_dry_run_says_what_is_understood_and_leaves_nothing(command, tmp_path)
         ({"GCL__DATA__QUERY": "/no"}, "GCL.DATA.QUERY and GCL.DATA.GALLERY make a test together"),
         ({"GCL__LABELS__K2": 0}, "GCL.LABELS.K2 is 0"),
         ({"GCL__DATA__TRACKS": "both"}, "GCL.DATA.TRACKS is 'both': choose from labels, views"),
-        ({"GCL__DATA__TRACKS": "views"}, "GCL.DATA.TRACKS is views, by which contrast alone"),
         ({"GCL__LABELS__SITES": "(('gate1',),)"}, "GCL.LABELS.SITES names no site of camera"),
         ({"DATASETS__NAMES": "('Market1501',)"}, "which OwnCrops alone reads"),
         ({"DATASETS__COMBINEALL": True}, "DATASETS.COMBINEALL is on"),

@@ -22,7 +22,7 @@ from .folder import dataset_keys
 from .own_crops import OwnCrops, own_arguments
 from .retrieval_dataset import RetrievalDataset
 from .same_lists import problem_of_all
-from .track_mates import TrackMates
+from .track_mates import TrackMates, are_views
 from .view_dataset import ViewDataset, with_structure
 
 logger = logging.getLogger(__name__)
@@ -69,12 +69,7 @@ class TrainingSet:
         if OWN_CROPS not in names:
             _, self.identities = np.unique([str(pid) for _, pid, _ in train], return_inverse=True)
         self.tracks, self.times = _moments(sets, [path for path, _ in self.items])
-        self.track_views = cfg.GCL.DATA.TRACKS == "views"
-        if self.track_views and self.tracks is None:
-            raise ConfigError(
-                "GCL.DATA.TRACKS is views, but no track is known: say by GCL.DATA.PATTERN or a"
-                " table which crops are of one."
-            )
+        self.track_views = are_views(cfg, self.tracks is not None)
         self.sites = sites_of(cfg.GCL.LABELS.SITES, _camera_names(sets, self.items))
         if len(self.items) < cfg.SOLVER.IMS_PER_BATCH:
             raise ConfigError(

@@ -10,6 +10,26 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from gcl.config import ConfigError
+
+
+def are_views(cfg, known: bool) -> bool:
+    """Whether another crop of its track is a view of each crop (GCL.DATA.TRACKS).
+
+    Args:
+        known: whether any crop's track is.
+
+    Raises:
+        ConfigError: it is to be, and none is known.
+    """
+    wanted = cfg.GCL.DATA.TRACKS == "views"
+    if wanted and not known:
+        raise ConfigError(
+            "GCL.DATA.TRACKS is views, but no track is known: say by GCL.DATA.PATTERN or a table"
+            " which crops are of one."
+        )
+    return wanted
+
 
 class TrackMates:
     """Draws another image of an image's track.

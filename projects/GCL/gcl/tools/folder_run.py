@@ -31,6 +31,7 @@ from gcl.data.crop_list import (
 )
 from gcl.data.folder import name_of
 from gcl.data.own_crops import list_folder, no_crops_in, path_below
+from gcl.data.track_mates import are_views
 from gcl.engine.data_defaults import data_defaults
 from gcl.inference.trained_encoder import FINAL, LAST
 from gcl.photographs import PhotographError, read_photograph
@@ -282,7 +283,7 @@ def without_unreadable(crops: CropList, size: Sequence[int]) -> CropList:
 
 
 def _defaults(cfg, numbers: Numbers) -> dict[str, object]:
-    if cfg.GCL.DATA.TRACKS == "views":  # labels know of none
+    if are_views(cfg, numbers.tracks > 0):  # labels know of none then
         numbers = numbers._replace(tracks=0)
     return data_defaults(*numbers, joint="joint" in cfg.GCL.PHASES)
 
