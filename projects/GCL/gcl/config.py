@@ -122,7 +122,8 @@ def add_gcl_config(cfg: CN) -> None:
     # what it lists is read. "": crops.csv in the folder, where there is one.
     cfg.GCL.DATA.TABLE = ""
     # What known tracks do: the crops of one get one of the "labels"; or another crop of its track
-    # is a second view of each crop ("views"), and labels know of no track. Contrast alone has it.
+    # is a second view of each crop ("views"; in phase 3 of JOINT.UNTURNED of them, which are not
+    # unturned then), and labels know of no track.
     cfg.GCL.DATA.TRACKS = "labels"
     # Labelled crops in Market-1501's naming, to test on; never trained on. "": none.
     cfg.GCL.DATA.QUERY = ""
@@ -193,7 +194,8 @@ def add_gcl_config(cfg: CN) -> None:
     # The original views of the view contrast are augmented as in phase 1 (the generator's are not).
     cfg.GCL.JOINT.AUGMENT = False
     # Share of the views that E_id learns from that are no drawings, but the crops themselves, at
-    # the views' resolution: nothing is lost in them, and nothing is turned.
+    # the views' resolution: nothing is lost in them, and nothing is turned. Where GCL.DATA.TRACKS
+    # is views, they are other crops of their tracks.
     cfg.GCL.JOINT.UNTURNED = 0.0
     # Draw each view that E_id learns from on another view's background, by the structure's outline.
     # Backgrounds tell cameras apart; views on their own background teach E_id that they matter.
