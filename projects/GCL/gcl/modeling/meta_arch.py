@@ -473,7 +473,11 @@ class GCL(nn.Module):
     def _view_losses(
         self, f: Tensor, f_new: Tensor, indices: Tensor, negatives: str = ""
     ) -> dict[str, Tensor]:
-        """L_vi of originals f (B, D) and views f' (B, D) with rows ``indices`` (B,)."""
+        """L_vi of originals f (B, D) and views f' (B, D) with rows ``indices`` (B,).
+
+        Args:
+            negatives: of the originals; "": MODEL.LOSSES.VIEW.NEGATIVES.
+        """
         options = self.losses.VIEW
         terms = view_invariant_loss(
             f,
